@@ -1,0 +1,159 @@
+/**
+ * Every error class of the toolkit, each with one constant `code`.
+ *
+ * A message names the thing, the problem and the mend; the cause is kept. No message carries a password: broker URLs
+ * are redacted before they get here.
+ */
+
+/** The base of all errors thrown by the toolkit. `code` never changes between versions. */
+export abstract class EventailError extends Error {
+  abstract readonly code: string
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+  }
+}
+
+/** A setting, a name or a pattern given to the toolkit cannot work. Thrown before anything is sent. */
+export class InvalidSettingError extends EventailError {
+  readonly code = 'INVALID_SETTING'
+  /** The setting, as it is written in code. */
+  readonly setting: string
+
+  constructor(setting: string, problem: string, options?: ErrorOptions) {
+    super(`${setting}: ${problem}`, options)
+    this.setting = setting
+  }
+}
+
+/** A value cannot be sent as a payload: the message says which part of it and why. Nothing was sent. */
+export class PayloadEncodeError extends EventailError {
+  readonly code = 'PAYLOAD_ENCODE'
+}
+
+/** The body of a message is not a payload of the format that its content type names. */
+export class PayloadDecodeError extends EventailError {
+  readonly code = 'PAYLOAD_DECODE'
+}
+
+/** One problem that a schema found. `path` is like `items[3].price`, empty for the payload itself. */
+export interface ContractIssue {
+  readonly path: string
+  readonly message: string
+}
+
+/**
+ * A payload does not fit the schema of its contract. On the way out it is thrown before anything is sent; on the way in
+ * the message is dead-lettered at once and the issues are logged.
+ */
+export class ContractError extends EventailError {
+  readonly code = 'CONTRACT'
+  readonly issues: readonly ContractIssue[]
+
+  constructor(subject: string, issues: readonly ContractIssue[]) {
+    const list = issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ')
+    super(`${subject} does not fit its contract: ${list}`)
+    this.issues = issues
+  }
+}
+
+/**
+ * The documented error outcome of a command: throw it from a command handler, and the caller gets a result with status
+ * `error` and this payload. It is an answer, not a failure: the command is acknowledged.
+ */
+export class CommandError<E = unknown> extends EventailError {
+  readonly code = 'COMMAND_ERROR'
+  /** What the caller receives. */
+  readonly payload: E
+
+  /**
+   * @param payload what the caller receives; a string becomes `{ reason: string }`
+   */
+  constructor(payload: E, options?: ErrorOptions) {
+    super(typeof payload === 'string' ? payload : 'the command answered with an error result', options)
+    this.payload = payload
+  }
+}
+
+/** The delivery breaks the wire protocol. Redelivery cannot help: it is dead-lettered at once. */
+export class InvalidMessageError extends EventailError {
+  readonly code = 'INVALID_MESSAGE'
+  readonly routingKey: string
+
+  constructor(routingKey: string, problem: string, options?: ErrorOptions) {
+    super(`message '${routingKey}' is not valid: ${problem}`, options)
+    this.routingKey = routingKey
+  }
+}
+
+/** No handler was registered for a message that the broker delivered: dead-lettered at once. */
+export class NoHandlerError extends EventailError {
+  readonly code = 'NO_HANDLER'
+  readonly routingKey: string
+
+  constructor(kind: string, routingKey: string) {
+    super(`unexpected ${kind} ${routingKey}; check your subscriptions!`)
+    this.routingKey = routingKey
+  }
+}
+
+/** The broker cannot be reached, or the connection to it broke. */
+export class ConnectionError extends EventailError {
+  readonly code: string = 'CONNECTION'
+}
+
+/** The broker refused the user, the password or the virtual host. */
+export class AccessRefusedError extends ConnectionError {
+  override readonly code = 'ACCESS_REFUSED'
+}
+
+/** The broker refused a declaration: an exchange or a queue exists with other arguments, or permission is missing. */
+export class TopologyError extends EventailError {
+  readonly code = 'TOPOLOGY'
+}
+
+/** Base of the outcomes of a publish that was not confirmed (or that reached no queue although it had to). */
+export abstract class PublishError extends EventailError {
+  readonly exchange: string
+  readonly routingKey: string
+
+  constructor(exchange: string, routingKey: string, problem: string, options?: ErrorOptions) {
+    super(`message '${routingKey}' on exchange '${exchange}' ${problem}`, options)
+    this.exchange = exchange
+    this.routingKey = routingKey
+  }
+}
+
+/** A mandatory message came back: no queue is bound for its routing key. */
+export class UnroutableError extends PublishError {
+  readonly code = 'UNROUTABLE'
+}
+
+/** The broker closed the channel because of this message (missing exchange, no permission, too large). */
+export class PublishRefusedError extends PublishError {
+  readonly code = 'PUBLISH_REFUSED'
+}
+
+/** Too much is waiting to be sent: await publishes, or raise the limit. Nothing was sent. */
+export class PublishBufferFullError extends PublishError {
+  readonly code = 'PUBLISH_BUFFER_FULL'
+}
+
+/** The broker blocked publishers for longer than `blockedTimeoutMs`. */
+export class BlockedTimeoutError extends PublishError {
+  readonly code = 'BLOCKED_TIMEOUT'
+}
+
+/**
+ * The connection was lost before the incoming message was settled. The broker delivers that message again and its
+ * handler publishes again, so what the lost handler published is dropped.
+ */
+export class DeliveryLostError extends EventailError {
+  readonly code = 'DELIVERY_LOST'
+}
+
+/** The service was stopped before this could be done. */
+export class StoppedError extends EventailError {
+  readonly code = 'STOPPED'
+}
