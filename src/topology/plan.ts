@@ -1,0 +1,40 @@
+/** What a worker declares on the broker, as data: PROTOCOL section 2. Every worker declares all of it, idempotently. */
+import type { QueueKind } from '../wire/envelope.ts'
+import { commandQueueOf, eventQueueOf, EXCHANGES } from './names.ts'
+
+/** A queue to declare and to bind. */
+export interface QueueDeclaration {
+  readonly exchange: string
+  /** Empty: the broker chooses a name, and the queue is exclusive and not durable. */
+  readonly name: string
+  readonly bindings: readonly string[]
+}
+
+/** A queue of a worker. */
+export interface QueuePlan extends QueueDeclaration {
+  readonly kind: QueueKind
+}
+
+/** What a service subscribes to, as routing keys or patterns. */
+export interface Subscriptions {
+  readonly events: readonly string[]
+  /** Keys of commands and of results. */
+  readonly commands: readonly string[]
+  readonly configurations: readonly string[]
+}
+
+/** The queues of a worker; those without a subscription are left out. */
+export function queuePlans(service: string, subscriptions: Subscriptions, exclusive: boolean): readonly QueuePlan[] {
+  const { events, commands, configurations } = subscriptions
+  const plans: readonly QueuePlan[] = [
+    { kind: 'configuration', exchange: EXCHANGES.configuration, name: '', bindings: configurations },
+    { kind: 'event', exchange: EXCHANGES.event, name: exclusive ? '' : eventQueueOf(service), bindings: events },
+    {
+      kind: 'command',
+      exchange: EXCHANGES.command,
+      name: exclusive ? '' : commandQueueOf(service),
+      bindings: commands,
+    },
+  ]
+  return plans.filter(({ bindings }) => bindings.length > 0)
+}
