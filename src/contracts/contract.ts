@@ -1,0 +1,112 @@
+/**
+ * Contracts: the messages of a service as plain values, with names checked once and payload types inferred from schemas.
+ *
+ * A schema is anything that speaks Standard Schema (zod, valibot, arktype…). It is optional: without one a payload is
+ * `unknown`, and only has to be data that can be sent.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { InvalidSettingError } from '../errors.ts'
+import { checkRoutingKey } from '../topology/names.ts'
+
+/** A schema for payloads: `In` is what a sender gives, `Out` what a receiver gets. */
+export type Schema<In = unknown, Out = In> = StandardSchemaV1<In, Out>
+
+/** What a sender gives for this schema; `unknown` without one. */
+export type InputOf<S> = S extends Schema ? StandardSchemaV1.InferInput<S> : unknown
+/** What a receiver gets for this schema; `unknown` without one. */
+export type OutputOf<S> = S extends Schema ? StandardSchemaV1.InferOutput<S> : unknown
+
+/** A schema that may be left out. */
+export type OptionalSchema = Schema | undefined
+
+/** An event: its name and the schema of its payload. Made by {@link defineEvent}. */
+export interface EventContract<S extends OptionalSchema = OptionalSchema> {
+  readonly kind: 'event'
+  /** The routing key: `SubjectPastParticiple`, as in `ConversationStarted`. */
+  readonly name: string
+  readonly payload: S
+}
+
+/** A configuration: its name and the schema of its payload. Made by {@link defineConfiguration}. */
+export interface ConfigurationContract<S extends OptionalSchema = OptionalSchema> {
+  readonly kind: 'configuration'
+  readonly name: string
+  readonly payload: S
+}
+
+/** A command: its name, and the schemas of its payload and of its results. Made by {@link defineCommand}. */
+export interface CommandContract<
+  P extends OptionalSchema = OptionalSchema,
+  R extends OptionalSchema = OptionalSchema,
+  E extends OptionalSchema = OptionalSchema,
+> {
+  readonly kind: 'command'
+  /** The routing key: `logical_service.VerbObject`, as in `voxo.TranscribeAudio`. */
+  readonly name: string
+  readonly payload: P
+  readonly result: R
+  readonly error: E
+}
+
+/**
+ * Describes an event: a business fact that its service publishes for whoever cares.
+ * @throws InvalidSettingError when the name cannot be a routing key
+ */
+export function defineEvent(name: string): EventContract<undefined>
+export function defineEvent<S extends Schema>(name: string, payload: S): EventContract<S>
+export function defineEvent(name: string, payload?: Schema): EventContract {
+  checkRoutingKey('event name', name)
+  return Object.freeze({ kind: 'event', name, payload })
+}
+
+/**
+ * Describes a configuration: what services wait for before they work.
+ * @throws InvalidSettingError when the name cannot be a routing key
+ */
+export function defineConfiguration(name: string): ConfigurationContract<undefined>
+export function defineConfiguration<S extends Schema>(name: string, payload: S): ConfigurationContract<S>
+export function defineConfiguration(name: string, payload?: Schema): ConfigurationContract {
+  checkRoutingKey('configuration name', name)
+  return Object.freeze({ kind: 'configuration', name, payload })
+}
+
+/** The schemas of a command; each may be left out. */
+export interface CommandSchemas<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema> {
+  readonly payload?: P
+  /** The payload of a result with status `success`. */
+  readonly result?: R
+  /** The payload of a result with status `error`. */
+  readonly error?: E
+}
+
+/**
+ * Describes a command: an order to one logical service, answered with a result or an error result.
+ * @throws InvalidSettingError unless the name is `logical_service.VerbObject`
+ */
+export function defineCommand<
+  P extends OptionalSchema = undefined,
+  R extends OptionalSchema = undefined,
+  E extends OptionalSchema = undefined,
+>(name: string, schemas: CommandSchemas<P, R, E> = {}): CommandContract<P, R, E> {
+  checkRoutingKey('command name', name)
+  if (!name.includes('.')) {
+    throw new InvalidSettingError('command name', `'${name}' names no service; write 'logical_service.${name}'`)
+  }
+  return Object.freeze({
+    kind: 'command',
+    name,
+    payload: schemas.payload as P,
+    result: schemas.result as R,
+    error: schemas.error as E,
+  })
+}
+
+/** The last word of a routing key: what commands and results are dispatched by. */
+export function lastWord(routingKey: string): string {
+  return routingKey.slice(routingKey.lastIndexOf('.') + 1)
+}
+
+/** All but the last word of a command's name: the logical service that it is for. */
+export function serviceOf(commandName: string): string {
+  return commandName.slice(0, commandName.lastIndexOf('.'))
+}
