@@ -1,0 +1,167 @@
+/**
+ * The channel on which a worker declares its queues and consumes: deliveries in, acknowledgements out.
+ *
+ * Whatever ends it (the broker closes it, cancels a consumer because its queue was deleted, or the connection breaks) is
+ * told once, through `onEnd`: the owner then begins a new session, in which everything is declared again.
+ */
+import type { AMQPChannel, AMQPMessage } from '@cloudamqp/amqp-client'
+import { ConnectionError, TopologyError } from '../errors.ts'
+import { EXCHANGES } from '../topology/names.ts'
+import type { QueueDeclaration } from '../topology/plan.ts'
+import type { IncomingMessage } from '../wire/message.ts'
+import { Acknowledger } from './acknowledger.ts'
+import { type AmqpConnection, plain, within } from './amqp-connection.ts'
+
+const EMPTY = new Uint8Array(0)
+
+/** @typeParam K what the owner calls its queues */
+export interface ConsumeEvents<K extends string> {
+  onDelivery(queue: K, message: IncomingMessage): void
+  onEnd(reason: Error): void
+}
+
+export class ConsumeChannel<K extends string> {
+  readonly acknowledger: Acknowledger
+  readonly #channel: AMQPChannel
+  readonly #events: ConsumeEvents<K>
+  readonly #timeoutMs: number
+  readonly #kinds = new Map<string, K>()
+  readonly #tags = new Set<string>()
+  #arrived: [K, IncomingMessage][] = []
+  #cancelling = false
+
+  private constructor(channel: AMQPChannel, events: ConsumeEvents<K>, timeoutMs: number) {
+    this.#channel = channel
+    this.#events = events
+    this.#timeoutMs = timeoutMs
+    this.acknowledger = new Acknowledger(channel)
+    channel.deliver = (message) => this.#onMessage(message)
+  }
+
+  /** @param timeoutMs how long the broker may take for each answer */
+  static async open<K extends string>(
+    connection: AmqpConnection,
+    prefetch: number,
+    timeoutMs: number,
+    events: ConsumeEvents<K>,
+  ): Promise<ConsumeChannel<K>> {
+    const channel = await connection.openChannel((reason) => events.onEnd(reason))
+    await within(channel.basicQos(prefetch), timeoutMs, 'setting the prefetch')
+    return new ConsumeChannel(channel, events, timeoutMs)
+  }
+
+  /**
+   * Declares the exchanges of the bus.
+   * @throws TopologyError when one exists with other arguments, or permission is missing
+   */
+  async declareExchanges(): Promise<void> {
+    for (const exchange of Object.values(EXCHANGES)) {
+      await this.#declare(`exchange '${exchange}'`, this.#channel.exchangeDeclare(exchange, 'topic', { durable: true }))
+    }
+  }
+
+  /**
+   * Declares and binds a queue.
+   * @returns its name
+   * @throws TopologyError when it exists with other arguments, or permission is missing
+   */
+  async declareQueue(plan: QueueDeclaration): Promise<string> {
+    const shared = plan.name !== ''
+    const what = shared ? `queue '${plan.name}'` : `the exclusive queue on '${plan.exchange}'`
+    const declared = this.#channel.queueDeclare(plan.name, { durable: shared, exclusive: !shared, autoDelete: false })
+    const { name } = await this.#declare(what, declared)
+    for (const pattern of plan.bindings) {
+      await this.#declare(`binding '${pattern}' of ${what}`, this.#channel.queueBind(name, plan.exchange, pattern))
+    }
+    return name
+  }
+
+  async consume(kind: K, queue: string): Promise<void> {
+    if (this.#cancelling) return
+    const tag = `eventail.${kind}`
+    this.#kinds.set(tag, kind)
+    const started = this.#channel.basicConsume(queue, { tag, noAck: false, exclusive: false }, () => {})
+    const consumer = await this.#declare(`consuming queue '${queue}'`, started)
+    this.#tags.add(tag)
+    // cancelled while the broker was being asked
+    if (this.#cancelling) await this.cancel()
+    consumer.wait().catch((error: unknown) => {
+      // the broker cancels a consumer when its queue is deleted; a closed channel reports itself
+      if (!this.#cancelling && !this.#channel.closed) {
+        this.#events.onEnd(
+          new ConnectionError(`the broker cancelled consuming from queue '${queue}': was it deleted?`, {
+            cause: plain(error),
+          }),
+        )
+      }
+    })
+  }
+
+  /** Asks for no more deliveries. Those that were delivered already still have to be settled. */
+  async cancel(): Promise<void> {
+    this.#cancelling = true
+    const cancelled = [...this.#tags].map((tag) => this.#channel.basicCancel(tag))
+    await within(Promise.all(cancelled), this.#timeoutMs, 'cancelling the consumers').catch(() => {})
+  }
+
+  /** Called while the library reads frames: what is delivered is handled after the frames of this read. */
+  #onMessage(message: AMQPMessage): void {
+    const kind = this.#kinds.get(message.consumerTag)
+    if (kind === undefined) return
+    this.acknowledger.delivered(message.deliveryTag)
+    if (this.#arrived.length === 0) queueMicrotask(() => this.#dispatch())
+    this.#arrived.push([kind, incoming(message)])
+  }
+
+  #dispatch(): void {
+    const arrived = this.#arrived
+    this.#arrived = []
+    for (const [kind, message] of arrived) this.#events.onDelivery(kind, message)
+  }
+
+  async #declare<T>(what: string, answer: Promise<T>): Promise<T> {
+    try {
+      return await within(answer, this.#timeoutMs, what)
+    } catch (error) {
+      throw explainRefusal(what, error)
+    }
+  }
+}
+
+/** A message as the rest of the toolkit knows it. */
+export function incoming({
+  exchange,
+  routingKey,
+  redelivered,
+  deliveryTag,
+  properties,
+  body,
+}: AMQPMessage): IncomingMessage {
+  // the properties are what `readProperties` made of them
+  return {
+    exchange,
+    routingKey,
+    redelivered,
+    deliveryTag,
+    properties,
+    body: body ?? EMPTY,
+  }
+}
+
+function explainRefusal(what: string, error: unknown): Error {
+  const text = (error instanceof Error ? error.message : String(error)).replace(/^channel \d+ closed: /, '')
+  if (/PRECONDITION_FAILED/.test(text)) {
+    return new TopologyError(
+      `${what} exists on the broker with other arguments: ${text}. Delete it there (once nothing uses it), or remove what declares it differently`,
+      { cause: plain(error) },
+    )
+  }
+  if (/ACCESS_REFUSED/.test(text)) {
+    return new TopologyError(`${what}: the broker user lacks a permission: ${text}`, { cause: plain(error) })
+  }
+  // a node that is down, or a queue whose last owner is not gone yet: waiting helps
+  const isPassing = /down or inaccessible|RESOURCE_LOCKED/.test(text)
+  if (!isPassing && /NOT_FOUND|NOT_ALLOWED/.test(text))
+    return new TopologyError(`${what}: ${text}`, { cause: plain(error) })
+  return error instanceof ConnectionError ? error : new ConnectionError(`${what}: ${text}`, { cause: plain(error) })
+}

@@ -1,0 +1,393 @@
+/**
+ * Publishing with confirms: every promise settles, and nothing that the broker did not confirm is forgotten.
+ *
+ * Messages go out in the order of the calls, within a window of unconfirmed ones. What a nack, a lost channel or a lost
+ * connection leaves unconfirmed is sent again, whole and with the same message id; after a loss, before anything newer.
+ * Messages that belong to an incoming delivery are dropped with it, since its redelivery makes them again. A message that
+ * the broker closes the channel for is found by sending the unconfirmed ones again one by one: it alone fails.
+ */
+import type { AMQPChannel } from '@cloudamqp/amqp-client'
+import {
+  BlockedTimeoutError,
+  ConnectionError,
+  DeliveryLostError,
+  PublishBufferFullError,
+  PublishRefusedError,
+  StoppedError,
+  UnroutableError,
+} from '../errors.ts'
+import type { OutgoingMessage } from '../wire/message.ts'
+import { type AmqpConnection, plain, within } from './amqp-connection.ts'
+import { Fifo } from './fifo.ts'
+import { Occasional } from './occasional.ts'
+import { encodePublish } from './publish-frames.ts'
+import { type Sent, Unconfirmed } from './unconfirmed.ts'
+
+export interface PublisherSettings {
+  /** Unconfirmed messages on their way at most. Bytes: one larger message may go alone. */
+  readonly window: { readonly messages: number; readonly bytes: number }
+  /** Messages that wait for the window or the broker at most. */
+  readonly buffer: { readonly messages: number; readonly bytes: number }
+  /** How long after a nack a message is sent again; undefined for never: its promise rejects. */
+  readonly retryDelayMs: number | undefined
+  /** How long a confirm may take, not counting the time in which the broker blocks publishers. */
+  readonly confirmTimeoutMs: number
+  readonly blockedTimeoutMs: number
+}
+
+export interface PublisherEvents {
+  /** A mandatory message came back, before its promise rejects. */
+  onReturned(message: OutgoingMessage): void
+  /** Something that an operator should know of. */
+  onTrouble(level: 'ERROR' | 'WARNING' | 'NOTICE', text: string): void
+}
+
+/** The incoming delivery on whose behalf a message is published. */
+export interface PublishOwner {
+  /** Whether its connection is gone, so that the broker delivers it again. */
+  readonly isLost: boolean
+}
+
+interface Publish extends Sent {
+  readonly owner: PublishOwner | undefined
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+const EMPTY = new Uint8Array(0)
+/** How often confirms are checked for being overdue. */
+const CHECK_MS = 250
+
+export class Publisher {
+  readonly #settings: PublisherSettings
+  readonly #events: PublisherEvents
+  #connection: AmqpConnection | undefined
+  #channel: AMQPChannel | undefined
+  /** Not sent yet, or to be sent again; the oldest first. */
+  readonly #waiting = new Fifo<Publish>()
+  #waitingBytes = 0
+  readonly #unconfirmed = new Unconfirmed<Publish>()
+  /** Refused by the broker for now, with the timers after which they are sent again. */
+  readonly #nacked = new Map<Publish, NodeJS.Timeout>()
+  #nackedBytes = 0
+  /** After a channel error: how many of the messages that were unconfirmed then still have to be sent one by one. */
+  #suspects = 0
+  #blockedSince: number | undefined
+  /** Before this, no confirm could be expected. */
+  #clockStart = 0
+  #check: NodeJS.Timeout | undefined
+  #closed: Error | undefined
+  #idle: (() => void)[] = []
+  readonly #nackReport = new Occasional()
+  readonly #overflowReport = new Occasional()
+
+  constructor(settings: PublisherSettings, events: PublisherEvents) {
+    this.#settings = settings
+    this.#events = events
+  }
+
+  /** Messages that were accepted and are not settled yet. */
+  get pending(): number {
+    return this.#waiting.size + this.#unconfirmed.size + this.#nacked.size
+  }
+
+  /**
+   * Sends a message, now or as soon as the broker can take it.
+   * @returns resolves when the broker has confirmed it; rejects with a PublishError, DeliveryLostError (only with an
+   * owner) or StoppedError. Leaving the promise alone makes no unhandled rejection.
+   */
+  publish(message: OutgoingMessage, owner?: PublishOwner): Promise<void> {
+    const promise = new Promise<void>((resolve, reject) => {
+      if (this.#closed !== undefined) return reject(this.#closed)
+      if (owner?.isLost === true) return reject(deliveryLost(message))
+      if (this.#isFull(message)) return reject(this.#overflow(message))
+      this.#enqueue({ message, owner, resolve, reject, sentAt: 0, returned: false })
+    })
+    promise.catch(() => {})
+    return promise
+  }
+
+  /**
+   * Uses this connection from now on, and sends what is waiting.
+   * @throws ConnectionError when no channel can be opened on it
+   */
+  async attach(connection: AmqpConnection): Promise<void> {
+    this.#connection = connection
+    this.#blockedSince = undefined
+    // a connection that is being left may still be told: that says nothing about this one
+    connection.onblocked = (reason) => {
+      if (connection === this.#connection) this.#onBlocked(reason)
+    }
+    connection.onunblocked = () => {
+      if (connection === this.#connection) this.#onUnblocked()
+    }
+    clearInterval(this.#check)
+    this.#check = setInterval(() => this.#checkClock(), CHECK_MS)
+    await this.#openChannel(connection)
+  }
+
+  /** The connection is gone: what belongs to lost deliveries is dropped, the rest waits for the next connection. */
+  detach(): void {
+    this.#connection = undefined
+    clearInterval(this.#check)
+    if (this.#blockedSince !== undefined) this.#onUnblocked()
+    this.#abandonChannel()
+    this.#dropLost()
+  }
+
+  /** Resolves when everything that was accepted is settled. */
+  idle(): Promise<void> {
+    if (this.pending === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  /** Rejects everything that is not confirmed, and everything that comes. @returns what was not confirmed */
+  close(): readonly OutgoingMessage[] {
+    this.#closed ??= new StoppedError('the service has stopped: it publishes nothing any more')
+    this.detach()
+    const left = [...this.#extractWaiting(() => true), ...this.#nacked.keys()]
+    for (const timer of this.#nacked.values()) clearTimeout(timer)
+    this.#nacked.clear()
+    this.#nackedBytes = 0
+    for (const { message, reject } of left) {
+      const { routingKey, exchange } = message
+      reject(new StoppedError(`stopped before the broker confirmed message '${routingKey}' on exchange '${exchange}'`))
+    }
+    this.#reportIdle()
+    return left.map(({ message }) => message)
+  }
+
+  async #openChannel(connection: AmqpConnection): Promise<void> {
+    const channel = await connection.openChannel((reason) => this.#onChannelClosed(channel, reason))
+    channel.publishConfirmed = (sequence, multiple, nack) => {
+      if (channel === this.#channel) this.#onConfirm(sequence, multiple, nack)
+    }
+    channel.onReturn = ({ exchange, routingKey, properties, body }) => {
+      if (channel !== this.#channel) return
+      const returned = this.#unconfirmed.markReturned({ exchange, routingKey, properties, body: body ?? EMPTY })
+      if (returned !== undefined) this.#events.onReturned(returned.message)
+    }
+    await within(channel.confirmSelect(), this.#settings.confirmTimeoutMs, 'turning confirms on')
+    if (connection !== this.#connection) return
+    this.#channel = channel
+    this.#pump()
+  }
+
+  #enqueue(publish: Publish): void {
+    this.#waiting.push(publish)
+    this.#waitingBytes += publish.message.body.byteLength
+    this.#pump()
+  }
+
+  #extractWaiting(take: (publish: Publish) => boolean): readonly Publish[] {
+    const taken = this.#waiting.extract(take)
+    for (const { message } of taken) this.#waitingBytes -= message.body.byteLength
+    return taken
+  }
+
+  #pump(): void {
+    const connection = this.#connection
+    const channel = this.#channel
+    if (connection === undefined || channel === undefined || this.#blockedSince !== undefined) return
+    while (this.#hasRoom()) {
+      const publish = this.#waiting.shift()
+      if (publish === undefined) break
+      this.#waitingBytes -= publish.message.body.byteLength
+      this.#send(connection, channel, publish)
+    }
+  }
+
+  #hasRoom(): boolean {
+    const { size, bytes } = this.#unconfirmed
+    if (size === 0) return true
+    return this.#suspects === 0 && size < this.#settings.window.messages && bytes < this.#settings.window.bytes
+  }
+
+  #send(connection: AmqpConnection, channel: AMQPChannel, publish: Publish): void {
+    const { message } = publish
+    let chunks: Uint8Array[]
+    try {
+      chunks = encodePublish(channel.id, connection.largestFrame, message)
+    } catch (error) {
+      publish.reject(refused(message, `cannot be sent: ${String(error)}`, error))
+      return
+    }
+    this.#unconfirmed.add(publish)
+    for (const chunk of chunks) void connection.send(chunk)
+  }
+
+  #onConfirm(sequence: number, multiple: boolean, nack: boolean): void {
+    for (const publish of this.#unconfirmed.confirm(sequence, multiple)) {
+      if (this.#suspects > 0) this.#suspects -= 1
+      if (nack) this.#onNack(publish)
+      else if (publish.returned) publish.reject(unroutable(publish.message))
+      else publish.resolve()
+    }
+    this.#pump()
+    this.#reportIdle()
+  }
+
+  #onNack(publish: Publish): void {
+    const { retryDelayMs } = this.#settings
+    const { routingKey } = publish.message
+    if (retryDelayMs === undefined) {
+      publish.reject(refused(publish.message, 'was refused by the broker (nack: a queue is full or in trouble)'))
+      return
+    }
+    this.#nackReport.tell(() =>
+      this.#events.onTrouble(
+        'ERROR',
+        `the broker refused message '${routingKey}' (nack: a queue is full or in trouble); such messages are sent again after ${retryDelayMs} ms`,
+      ),
+    )
+    const timer = setTimeout(() => {
+      this.#forgetNacked(publish)
+      this.#enqueue(publish)
+    }, retryDelayMs)
+    this.#nacked.set(publish, timer)
+    this.#nackedBytes += publish.message.body.byteLength
+  }
+
+  /** The broker closed the channel: one of the unconfirmed messages is to blame. */
+  #onChannelClosed(channel: AMQPChannel, reason: Error): void {
+    if (channel !== this.#channel) return
+    const connection = this.#connection
+    // A lost connection closes its channels too: detach() takes care of that. So does one that an operator or a stopping
+    // broker closes (320), before it counts as closed: no message is to blame for that.
+    if (connection === undefined || connection.closed || /CONNECTION_FORCED/.test(reason.message)) return
+    if (/NOT_FOUND - no exchange/.test(reason.message)) {
+      // Somebody deleted an exchange of ours, and its bindings with it: a new session declares and binds all again.
+      connection.fail(reason)
+      return
+    }
+    if (this.#unconfirmed.size === 1) {
+      const [culprit] = this.#unconfirmed.takeAll()
+      if (culprit !== undefined) this.#refuse(culprit, reason)
+    } else this.#suspects = this.#unconfirmed.size
+    this.#reopen(connection)
+  }
+
+  #refuse({ message, reject }: Publish, reason: Error): void {
+    if (this.#suspects > 0) this.#suspects -= 1
+    const error = refused(message, `was refused by the broker: ${reason.message}`, reason)
+    reject(error)
+    this.#events.onTrouble('ERROR', error.message)
+  }
+
+  /** Gives up the channel, and sends what it left unconfirmed again on a new one. */
+  #reopen(connection: AmqpConnection): void {
+    this.#abandonChannel()
+    this.#openChannel(connection).catch((error: unknown) => {
+      connection.fail(new ConnectionError('no channel to publish on could be opened', { cause: plain(error) }))
+    })
+    this.#reportIdle()
+  }
+
+  #abandonChannel(): void {
+    this.#channel = undefined
+    const unconfirmed = this.#unconfirmed.takeAll()
+    for (const { message } of unconfirmed) this.#waitingBytes += message.body.byteLength
+    this.#waiting.prepend(unconfirmed)
+  }
+
+  #dropLost(): void {
+    for (const { message, reject } of this.#extractWaiting(isLost)) reject(deliveryLost(message))
+    this.#suspects = Math.min(this.#suspects, this.#waiting.size)
+    for (const [publish, timer] of this.#nacked) {
+      if (!isLost(publish)) continue
+      clearTimeout(timer)
+      this.#forgetNacked(publish)
+      publish.reject(deliveryLost(publish.message))
+    }
+    this.#reportIdle()
+  }
+
+  #onBlocked(reason: string): void {
+    this.#blockedSince = performance.now()
+    this.#events.onTrouble('WARNING', `the broker blocks publishers (${reason}); messages wait until it can take them`)
+  }
+
+  #onUnblocked(): void {
+    this.#blockedSince = undefined
+    this.#clockStart = performance.now()
+    if (this.#connection !== undefined) this.#events.onTrouble('NOTICE', 'the broker takes messages again')
+    this.#pump()
+  }
+
+  #checkClock(): void {
+    const connection = this.#connection
+    if (connection === undefined) return
+    const now = performance.now()
+    if (this.#blockedSince !== undefined) {
+      if (now - this.#blockedSince >= this.#settings.blockedTimeoutMs) this.#giveUpBlocked(connection)
+      return
+    }
+    // on a slow line a large message takes its time: the clock starts when everything has left
+    if (connection.unsentBytes > 0) this.#clockStart = now
+    const { oldest, size } = this.#unconfirmed
+    const channel = this.#channel
+    if (channel === undefined || oldest === undefined) return
+    const waitedMs = Math.round(now - Math.max(oldest.sentAt, this.#clockStart))
+    if (waitedMs < this.#settings.confirmTimeoutMs) return
+    this.#events.onTrouble(
+      'WARNING',
+      `no confirm from the broker for ${waitedMs} ms: its channel is replaced, and ${size} messages are sent again`,
+    )
+    void channel.close('no confirms').catch(() => {})
+    this.#reopen(connection)
+  }
+
+  #giveUpBlocked(connection: AmqpConnection): void {
+    const problem = `the broker blocked publishers for ${this.#settings.blockedTimeoutMs} ms`
+    this.#abandonChannel()
+    for (const { message, reject } of this.#extractWaiting(({ owner }) => owner === undefined)) {
+      reject(new BlockedTimeoutError(message.exchange, message.routingKey, `was not confirmed: ${problem}`))
+    }
+    connection.fail(new ConnectionError(problem))
+  }
+
+  #forgetNacked(publish: Publish): void {
+    if (this.#nacked.delete(publish)) this.#nackedBytes -= publish.message.body.byteLength
+  }
+
+  #isFull({ body }: OutgoingMessage): boolean {
+    const { messages, bytes } = this.#settings.buffer
+    const kept = this.#waiting.size + this.#nacked.size
+    if (kept === 0) return false
+    return kept >= messages || this.#waitingBytes + this.#nackedBytes + body.byteLength > bytes
+  }
+
+  #overflow({ exchange, routingKey }: OutgoingMessage): PublishBufferFullError {
+    const kept = this.#waiting.size + this.#nacked.size
+    const waiting = `${kept} messages (${this.#waitingBytes + this.#nackedBytes} bytes) already wait for the broker`
+    this.#overflowReport.tell(() => this.#events.onTrouble('ERROR', `publishes are rejected: ${waiting}`))
+    const mend = 'await what publish() returns, or raise publishBuffer'
+    return new PublishBufferFullError(exchange, routingKey, `was not sent: ${waiting}; ${mend}`)
+  }
+
+  #reportIdle(): void {
+    if (this.pending > 0 || this.#idle.length === 0) return
+    const waiters = this.#idle
+    this.#idle = []
+    for (const resolve of waiters) resolve()
+  }
+}
+
+function isLost({ owner }: Publish): boolean {
+  return owner?.isLost === true
+}
+
+function deliveryLost({ routingKey }: OutgoingMessage): DeliveryLostError {
+  return new DeliveryLostError(
+    `message '${routingKey}' was dropped: the connection was lost before the incoming message was settled; the broker delivers that one again, and its handler publishes again`,
+  )
+}
+
+function unroutable({ exchange, routingKey }: OutgoingMessage): UnroutableError {
+  const problem = 'came back: no queue is bound for it. Is the service that takes it running, and the name right?'
+  return new UnroutableError(exchange, routingKey, problem)
+}
+
+function refused({ exchange, routingKey }: OutgoingMessage, problem: string, cause?: unknown): PublishRefusedError {
+  return new PublishRefusedError(exchange, routingKey, problem, cause === undefined ? {} : { cause })
+}

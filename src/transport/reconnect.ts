@@ -1,0 +1,50 @@
+/**
+ * When and where to connect: the broker URLs in turn, for ever, at once after a session that worked, ever more slowly
+ * while nothing works, and with jitter so that the workers of a fleet do not come all at the same time.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { AccessRefusedError } from '../errors.ts'
+
+/** Each failure adds this to the wait. */
+const STEP_MS = 1000
+const LONGEST_MS = 30_000
+/** A refused password does not get right by asking often, and brokers log every try. */
+const REFUSED_MS = 10_000
+/** A session must have worked this long for the next loss of it to be forgiven at once. */
+const HEALTHY_MS = 10_000
+
+/** Decides how long to wait before the next attempt. Times come from the monotonic clock. */
+export class Backoff {
+  #failures = 0
+  #lastImmediate = Number.NEGATIVE_INFINITY
+  readonly #now: () => number
+  readonly #random: () => number
+
+  constructor(now: () => number = () => performance.now(), random: () => number = Math.random) {
+    this.#now = now
+    this.#random = random
+  }
+
+  /**
+   * @param workedMs how long the session that ended had worked (consumed); undefined when it never did
+   * @param error why it ended or never began
+   * @returns milliseconds to wait
+   */
+  next(workedMs: number | undefined, error: unknown): number {
+    const now = this.#now()
+    if (workedMs !== undefined && workedMs >= HEALTHY_MS) this.#failures = 0
+    if (workedMs !== undefined && now - this.#lastImmediate >= HEALTHY_MS) {
+      this.#lastImmediate = now
+      return 0
+    }
+    this.#failures += 1
+    const wait = Math.min(LONGEST_MS, this.#failures * STEP_MS)
+    const jittered = wait * (0.75 + 0.25 * this.#random())
+    return error instanceof AccessRefusedError ? Math.max(REFUSED_MS, jittered) : jittered
+  }
+}
+
+/** Waits, or returns at once when the signal aborts. Never throws. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {})
+}

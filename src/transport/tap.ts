@@ -1,0 +1,96 @@
+/**
+ * Watching exchanges: exclusive queues that vanish with the watcher, reconnecting for ever, whatever the messages hold.
+ */
+import type { IncomingMessage } from '../wire/message.ts'
+import { AccessRefusedError, TopologyError } from '../errors.ts'
+import { AmqpConnection, type BrokerTls } from './amqp-connection.ts'
+import type { BrokerUrl } from './broker-url.ts'
+import { ConsumeChannel } from './consume-channel.ts'
+import { Backoff, pause } from './reconnect.ts'
+
+export interface TapOptions {
+  /** Tried in turn. */
+  readonly brokers: readonly BrokerUrl[]
+  readonly tls?: BrokerTls | undefined
+  /** Shown in the broker's list of connections. */
+  readonly name: string
+  /** Which messages of which exchange. */
+  readonly patterns: Readonly<Record<string, readonly string[]>>
+  /** Ends the watching. */
+  readonly signal: AbortSignal
+  onMessage(exchange: string, message: IncomingMessage): void
+  onConnected?(broker: BrokerUrl): void
+  /** The connection was lost, or none could be made; it is tried again. */
+  onLost?(reason: Error): void
+}
+
+const PREFETCH = 1000
+const TIMEOUT_MS = 5_000
+const HEARTBEAT_MS = 30_000
+
+/**
+ * Watches until the signal aborts.
+ * @throws AccessRefusedError when the broker refuses the user before it ever took it; TopologyError when an exchange is
+ * missing or of another kind then
+ */
+export async function tap(options: TapOptions): Promise<void> {
+  const { brokers, signal } = options
+  const backoff = new Backoff()
+  let everConnected = false
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    const broker = brokers[attempt % brokers.length]
+    if (broker === undefined) return
+    const start = performance.now()
+    let connected = false
+    let reason: unknown
+    try {
+      reason = await watchOnce(broker, options, () => {
+        connected = true
+      })
+    } catch (error) {
+      reason = error
+    }
+    if (signal.aborted) return
+    everConnected ||= connected
+    if (!everConnected && (reason instanceof AccessRefusedError || reason instanceof TopologyError)) throw reason
+    options.onLost?.(reason instanceof Error ? reason : new Error(String(reason)))
+    await pause(backoff.next(connected ? performance.now() - start : undefined, reason), signal)
+  }
+}
+
+/** @returns why the connection ended */
+async function watchOnce(broker: BrokerUrl, options: TapOptions, onConnected: () => void): Promise<Error | undefined> {
+  const { tls, name, signal, patterns } = options
+  const connection = await AmqpConnection.open(
+    broker,
+    { name, tls, connectTimeoutMs: TIMEOUT_MS, heartbeatMs: HEARTBEAT_MS },
+    signal,
+  )
+  let end: (reason: Error | undefined) => void = () => {}
+  const ended = new Promise<Error | undefined>((resolve) => {
+    end = resolve
+  })
+  const onAbort = (): void => end(undefined)
+  signal.addEventListener('abort', onAbort, { once: true })
+  void connection.lost.then(end)
+  try {
+    const channel: ConsumeChannel<string> = await ConsumeChannel.open<string>(connection, PREFETCH, TIMEOUT_MS, {
+      onDelivery: (exchange, message) => {
+        channel.acknowledger.ack(message.deliveryTag)
+        options.onMessage(exchange, message)
+      },
+      onEnd: end,
+    })
+    await channel.declareExchanges()
+    for (const [exchange, bindings] of Object.entries(patterns)) {
+      if (bindings.length > 0)
+        await channel.consume(exchange, await channel.declareQueue({ name: '', exchange, bindings }))
+    }
+    onConnected()
+    options.onConnected?.(broker)
+    return await ended
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    await connection.shutDown(TIMEOUT_MS)
+  }
+}
