@@ -1,0 +1,69 @@
+/** The public API of eventail. */
+export { type Batch, type BatchOptions, createBatch } from './batch/batch.ts'
+export {
+  type CommandContract,
+  type CommandSchemas,
+  type ConfigurationContract,
+  defineCommand,
+  defineConfiguration,
+  defineEvent,
+  type EventContract,
+  type InputOf,
+  type OutputOf,
+  type Schema,
+} from './contracts/contract.ts'
+export {
+  AccessRefusedError,
+  BlockedTimeoutError,
+  CommandError,
+  ConnectionError,
+  ContractError,
+  type ContractIssue,
+  DeliveryLostError,
+  EventailError,
+  InvalidMessageError,
+  InvalidSettingError,
+  NoHandlerError,
+  PayloadDecodeError,
+  PayloadEncodeError,
+  PublishBufferFullError,
+  PublishError,
+  PublishRefusedError,
+  StoppedError,
+  TopologyError,
+  UnroutableError,
+} from './errors.ts'
+export type { LogFields, LogRecord } from './log/gelf.ts'
+export { type LevelName, LEVELS } from './log/levels.ts'
+export { formatRecord, type Log, type LogDetails, type LogMethod } from './log/logger.ts'
+export type {
+  AckOptions,
+  Bus,
+  CancelTimer,
+  CommandContext,
+  ConfigurationContext,
+  EventContext,
+  MessageContext,
+  NackOptions,
+  Publish,
+  PublishConfiguration,
+  PublishOptions,
+  ResultContext,
+  ReturnedMessage,
+  SendCommand,
+  SendCommandOptions,
+  SentCommand,
+  ServiceContext,
+  SettleLater,
+} from './service/contexts.ts'
+export { SETTLE_LATER } from './service/contexts.ts'
+export { defineService, type ServiceDefinition, type ServiceOptions } from './service/define-service.ts'
+export { type Handler, onCommand, onConfiguration, onEvent, onResult, type ResultOptions } from './service/handlers.ts'
+export type { Hooks } from './service/hooks.ts'
+export { Service, type ServiceClassOptions } from './service/service-class.ts'
+export type { PublishLimit, ServiceSettings, StartOptions } from './service/settings.ts'
+export type { RunningService, WorkerState } from './service/worker.ts'
+export type { BrokerTls } from './transport/amqp-connection.ts'
+export type { Metadata, ResultStatus } from './wire/envelope.ts'
+export type { Headers, HeaderValue } from './wire/message.ts'
+export type { PayloadFormat, PayloadValue } from './wire/payload.ts'

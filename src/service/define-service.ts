@@ -1,0 +1,80 @@
+/**
+ * `defineService`: a service as a plain value. Nothing happens, and nothing is connected, before `start` or `run`.
+ */
+import { checkServiceName } from '../topology/names.ts'
+import type { Handler } from './handlers.ts'
+import type { Hooks } from './hooks.ts'
+import { Registry } from './registry.ts'
+import { runUntilStopped } from './run.ts'
+import { resolveSettings, type ServiceSettings, type StartOptions } from './settings.ts'
+import { type RunningService, Worker } from './worker.ts'
+
+/** What a service is: its name, its handlers and hooks, and its settings. */
+export interface ServiceOptions extends ServiceSettings {
+  /** The logical service: all workers of that name share its queues and the load. */
+  readonly name: string
+  /** What it does; its subscriptions follow from them. @default none: it only publishes */
+  readonly handlers?: readonly Handler[]
+  readonly hooks?: Hooks
+}
+
+/** A service that can be started, any number of times: each start is a worker of its own. */
+export interface ServiceDefinition {
+  readonly name: string
+  /**
+   * Starts a worker in this process, for embedding: installs no signal handlers and never ends the process.
+   * @returns resolves once the worker consumes (or waits for its configuration); the broker may take its time to appear
+   * @throws InvalidSettingError; TopologyError when the broker has an exchange or queue of other arguments; StoppedError
+   * when `signal` aborts before
+   */
+  readonly start: (options?: StartOptions) => Promise<RunningService>
+  /**
+   * Runs a worker as the program: stops on SIGTERM, SIGINT and SIGHUP (a second signal ends the process at once), and
+   * sets the exit code: 0 after a signal, 1 after a failure, 78 when a setting or the broker's topology is wrong. Handlers
+   * that did not end within `drainTimeoutMs` do not keep the process alive.
+   * @returns resolves when the worker has stopped; never rejects
+   */
+  readonly run: (options?: StartOptions) => Promise<void>
+}
+
+/** @throws InvalidSettingError when the name, a key or a setting cannot work */
+export function defineService(options: ServiceOptions): ServiceDefinition {
+  const { name, handlers = [], hooks = {}, ...settings } = options
+  checkServiceName(name)
+  const registry = new Registry(name, handlers)
+  // wrong settings show here, where they are written, and not at the start
+  resolveSettings({ ...settings, urls: ['amqp://localhost'] })
+  const createWorker = (given: StartOptions): Worker => {
+    return new Worker({ service: name, registry, hooks, settings: resolveSettings({ ...settings, ...given }) })
+  }
+  return Object.freeze({
+    name,
+    start: async (given: StartOptions = {}) => {
+      const worker = createWorker(given)
+      await worker.started
+      return runningService(name, worker)
+    },
+    run: (given: StartOptions = {}) => runUntilStopped(name, () => createWorker({ stderrLevel: 'INFO', ...given })),
+  })
+}
+
+/** The worker as its user sees it. */
+function runningService(service: string, worker: Worker): RunningService {
+  const stop = (): Promise<void> => worker.stop()
+  return {
+    service,
+    ...worker.bus,
+    stop,
+    stopped: worker.stopped,
+    get state() {
+      return worker.state
+    },
+    get pendingPublishes() {
+      return worker.pendingPublishes
+    },
+    get failure() {
+      return worker.failure
+    },
+    [Symbol.asyncDispose]: stop,
+  }
+}

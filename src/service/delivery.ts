@@ -1,0 +1,120 @@
+/**
+ * The settlement of one delivery: the only thing that acknowledges or rejects it, at most once, on its own channel, and
+ * never before the broker has confirmed every message that was published on its behalf.
+ */
+import { DeliveryLostError, UnroutableError } from '../errors.ts'
+import type { Acknowledger } from '../transport/acknowledger.ts'
+import type { PublishOwner } from '../transport/publisher.ts'
+import type { QueueKind } from '../wire/envelope.ts'
+import type { IncomingMessage } from '../wire/message.ts'
+
+export class Delivery implements PublishOwner {
+  readonly queue: QueueKind
+  readonly message: IncomingMessage
+  /** Whether its handler returned SETTLE_LATER: somebody else calls ack or nack. */
+  isManual = false
+  readonly #acknowledger: Acknowledger
+  readonly #onClosed: (delivery: Delivery) => void
+  #state: 'open' | 'settled' | 'lost' = 'open'
+  #unconfirmed = 0
+  #failure: unknown
+  #waiters: (() => void)[] = []
+  #controller: AbortController | undefined
+  #lostBecause: Error | undefined
+
+  constructor(
+    queue: QueueKind,
+    message: IncomingMessage,
+    acknowledger: Acknowledger,
+    onClosed: (delivery: Delivery) => void,
+  ) {
+    this.queue = queue
+    this.message = message
+    this.#acknowledger = acknowledger
+    this.#onClosed = onClosed
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Whether the connection is gone, or the worker gave up: the broker delivers the message again. */
+  get isLost(): boolean {
+    return this.#state === 'lost'
+  }
+
+  /** Aborts when the delivery is lost. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#state === 'lost') this.#controller.abort(this.#lostBecause)
+    return this.#controller.signal
+  }
+
+  /** Holds back the acknowledgement until this publish is confirmed. */
+  track(publish: Promise<unknown>): void {
+    if (this.#state !== 'open') {
+      // lost: the failure means nothing any more
+      publish.catch(() => {})
+      return
+    }
+    this.#unconfirmed += 1
+    publish.then(
+      () => this.#onPublished(),
+      (error: unknown) => {
+        // one that came back was confirmed as well: the returned-message hook and its caller have been told
+        if (!(error instanceof UnroutableError)) this.#failure ??= error
+        this.#onPublished()
+      },
+    )
+  }
+
+  /**
+   * Acknowledges, once everything published is confirmed. Does nothing when settled already.
+   * @throws what the first failed publish was rejected with; the delivery is then still open
+   */
+  async ack(): Promise<void> {
+    while (this.#unconfirmed > 0 && this.#state === 'open') {
+      await new Promise<void>((resolve) => this.#waiters.push(resolve))
+    }
+    if (this.#state !== 'open') return
+    if (this.#failure !== undefined) throw this.#failure
+    this.#close('settled')
+    this.#acknowledger.ack(this.message.deliveryTag)
+  }
+
+  /** Gives the message back, to its queue or to the dead letters. Does nothing when settled already. */
+  nack(requeue: boolean): void {
+    if (this.#state !== 'open') return
+    this.#close('settled')
+    this.#acknowledger.nack(this.message.deliveryTag, requeue)
+  }
+
+  /** The broker has, or will have, the message back: nothing is sent for it any more. */
+  lose(
+    because: Error = new DeliveryLostError(
+      `the connection was lost while '${this.message.routingKey}' was handled; the broker delivers it again`,
+    ),
+  ): void {
+    if (this.#state !== 'open') return
+    this.#lostBecause = because
+    this.#close('lost')
+    this.#controller?.abort(because)
+  }
+
+  #close(state: 'settled' | 'lost'): void {
+    this.#state = state
+    this.#wake()
+    this.#onClosed(this)
+  }
+
+  #onPublished(): void {
+    this.#unconfirmed -= 1
+    if (this.#unconfirmed === 0) this.#wake()
+  }
+
+  #wake(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const wake of waiters) wake()
+  }
+}

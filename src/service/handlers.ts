@@ -1,0 +1,138 @@
+/**
+ * Handlers as plain values: `onEvent`, `onCommand`, `onResult`, `onConfiguration`. What a service subscribes to follows
+ * from them; there is no second list of routing keys.
+ */
+import {
+  type CommandContract,
+  type ConfigurationContract,
+  type EventContract,
+  type InputOf,
+  lastWord,
+  type OptionalSchema,
+  type OutputOf,
+  type Schema,
+} from '../contracts/contract.ts'
+import type { CommandContext, ConfigurationContext, EventContext, ResultContext, SettleLater } from './contexts.ts'
+
+export type HandlerKind = 'event' | 'command' | 'result' | 'configuration'
+
+/** The schemas that apply to the messages of a handler. */
+export interface HandlerSchemas {
+  readonly payload?: Schema | undefined
+  readonly result?: Schema | undefined
+  readonly error?: Schema | undefined
+}
+
+/** A handler, ready to be given to `defineService`. */
+export interface Handler {
+  readonly kind: HandlerKind
+  /** The routing key or pattern as it was given; a single word of commands and results stands for one of this service. */
+  readonly key: string
+  readonly schemas: HandlerSchemas
+  /** Whether the key comes from a contract, whose service must then be this one. */
+  readonly fromContract: boolean
+  /** @internal The user's function, with its types forgotten: the registry sees to it that they fit. */
+  readonly run: (context: never) => unknown
+}
+
+type Answer<T> = T | Promise<T>
+
+/** What an event handler may return: nothing, or {@link SETTLE_LATER}. */
+export type EventAnswer = Answer<unknown>
+
+/**
+ * Handles events. A name may hold the wildcards `*` (one word) and `#` (any number of words).
+ *
+ * Returns: the event is acknowledged once what the handler published is confirmed. Throws: once more, then dead-lettered.
+ */
+export function onEvent<S extends OptionalSchema>(
+  event: EventContract<S>,
+  handle: (context: EventContext<OutputOf<S>>) => EventAnswer,
+): Handler
+export function onEvent(event: string, handle: (context: EventContext) => EventAnswer): Handler
+export function onEvent(event: EventContract | string, handle: (context: never) => unknown): Handler {
+  return simple('event', event, handle)
+}
+
+/**
+ * Handles a command of this service: by contract, by its full name, or by its last word.
+ *
+ * Returns: the caller gets that as the result (`null` for nothing). Throws CommandError: the caller gets an error result.
+ * Throws anything else: once more, then dead-lettered.
+ */
+export function onCommand<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
+  command: CommandContract<P, R, E>,
+  handle: (context: CommandContext<OutputOf<P>, InputOf<R>, InputOf<E>>) => Answer<InputOf<R> | SettleLater>,
+): Handler
+export function onCommand(command: string, handle: (context: CommandContext) => Answer<unknown>): Handler
+export function onCommand(command: CommandContract | string, handle: (context: never) => unknown): Handler {
+  if (typeof command === 'string')
+    return { kind: 'command', key: command, schemas: {}, fromContract: false, run: handle }
+  const { name, payload, result, error } = command
+  return { kind: 'command', key: name, schemas: { payload, result, error }, fromContract: true, run: handle }
+}
+
+/** Under which key results of a command come in. */
+export interface ResultOptions {
+  /** The `replyTo` that the command was sent with. @default the command's last word with `Result` behind it */
+  readonly replyTo?: string
+}
+
+/**
+ * Handles the results of a command that this service sends: by its contract, or by the `replyTo` of the command.
+ * `status` tells a result from an error result. Settles like {@link onEvent}.
+ */
+export function onResult<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
+  command: CommandContract<P, R, E>,
+  handle: (context: ResultContext<OutputOf<R>, OutputOf<E>>) => EventAnswer,
+  options?: ResultOptions,
+): Handler
+export function onResult(replyTo: string, handle: (context: ResultContext) => EventAnswer): Handler
+export function onResult(
+  command: CommandContract | string,
+  handle: (context: never) => unknown,
+  options: ResultOptions = {},
+): Handler {
+  if (typeof command === 'string')
+    return { kind: 'result', key: command, schemas: {}, fromContract: false, run: handle }
+  const { name, result, error } = command
+  return {
+    kind: 'result',
+    key: options.replyTo ?? defaultReplyTo(name),
+    schemas: { result, error },
+    fromContract: false,
+    run: handle,
+  }
+}
+
+/**
+ * Handles a configuration. Until one of these handlers answers `true`, a service that has any consumes nothing else.
+ */
+export function onConfiguration<S extends OptionalSchema>(
+  configuration: ConfigurationContract<S>,
+  handle: (context: ConfigurationContext<OutputOf<S>>) => Answer<boolean>,
+): Handler
+export function onConfiguration(
+  configuration: string,
+  handle: (context: ConfigurationContext) => Answer<boolean>,
+): Handler
+export function onConfiguration(
+  configuration: ConfigurationContract | string,
+  handle: (context: never) => unknown,
+): Handler {
+  return simple('configuration', configuration, handle)
+}
+
+/** Where the result of a command goes unless the sender says otherwise. */
+export function defaultReplyTo(commandName: string): string {
+  return `${lastWord(commandName)}Result`
+}
+
+function simple(
+  kind: 'event' | 'configuration',
+  contract: EventContract | ConfigurationContract | string,
+  run: (context: never) => unknown,
+): Handler {
+  if (typeof contract === 'string') return { kind, key: contract, schemas: {}, fromContract: false, run }
+  return { kind, key: contract.name, schemas: { payload: contract.payload }, fromContract: true, run }
+}

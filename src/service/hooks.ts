@@ -1,0 +1,126 @@
+/** What a service may do at the turns of its life, and what becomes of errors in there. */
+import { ConnectionError, DeliveryLostError, StoppedError, UnroutableError } from '../errors.ts'
+import { describeError } from '../log/describe-error.ts'
+import type { Logger } from '../log/logger.ts'
+import type { OutgoingMessage } from '../wire/message.ts'
+import { busOf } from './bus.ts'
+import type { ReturnedMessage, ServiceContext } from './contexts.ts'
+import type { Messenger } from './messenger.ts'
+import { returnedMessage } from './returned.ts'
+import { Timers } from './timers.ts'
+
+/**
+ * The hooks of a service; each may be asynchronous. One that throws stops the service (EMERGENCY), unless it does so
+ * because the connection was lost or the service is being stopped.
+ */
+export interface Hooks {
+  /**
+   * Once, before the first connection, which waits for it: so what it publishes cannot be awaited in here. Timers made
+   * here live as long as the worker.
+   */
+  readonly onStart?: (context: ServiceContext) => unknown
+  /**
+   * Whenever the service begins to consume: after the start, and after each reconnect. Timers made here end with the
+   * connection, since the hook runs again after the next one.
+   */
+  readonly onReady?: (context: ServiceContext) => unknown
+  /** Whenever the service waits for its configuration: typically publishes a request for it. Timers as in `onReady`. */
+  readonly onUnconfigured?: (context: ServiceContext) => unknown
+  /** A mandatory message of this worker came back, because no queue takes it. Without this hook it is logged as ERROR. */
+  readonly onReturned?: (message: ReturnedMessage, context: ServiceContext) => unknown
+  /** Once, when the service stops: after the last handler has ended, and before the connection is closed. */
+  readonly onStop?: (context: ServiceContext) => unknown
+}
+
+export interface HookRunnerOptions {
+  readonly service: string
+  readonly hooks: Hooks
+  readonly messenger: Messenger
+  readonly logger: Logger
+  /** Aborts when the worker gives up what is not done at the end of its drain time. */
+  readonly giveUp: AbortSignal
+  /** A hook failed: the service cannot go on. */
+  readonly onFailure: (error: unknown, text: string) => void
+}
+
+export class HookRunner {
+  /** Timers that live as long as the worker. */
+  readonly timers: Timers
+  readonly #options: HookRunnerOptions
+  readonly #sessionTimers: Timers[] = []
+
+  constructor(options: HookRunnerOptions) {
+    this.#options = options
+    this.timers = this.#makeTimers()
+  }
+
+  /** Runs a hook of the worker. Never rejects. */
+  run(name: 'onStart' | 'onStop'): Promise<void> {
+    return this.#run(name, this.#contextWith(this.timers, this.#options.giveUp, ''))
+  }
+
+  /** Runs a hook whose timers end with the session, because it runs again in the next one. */
+  runInSession(name: 'onReady' | 'onUnconfigured', session: AbortSignal): void {
+    const timers = this.#makeTimers()
+    if (session.aborted) timers.end()
+    this.#sessionTimers.push(timers)
+    void this.#run(name, this.#contextWith(timers, session, ''))
+  }
+
+  /** Ends the timers of the session. */
+  endSession(): void {
+    for (const timers of this.#sessionTimers.splice(0)) timers.end()
+  }
+
+  /** A mandatory message came back. */
+  async onReturned(message: OutgoingMessage): Promise<void> {
+    const { hooks, logger, onFailure, giveUp } = this.#options
+    const returned = returnedMessage(message)
+    const { conversationId, routingKey, exchange } = returned
+    if (hooks.onReturned === undefined) {
+      logger.write('ERROR', `message '${routingKey}' on exchange '${exchange}' came back: no queue is bound for it`, {
+        conversationId,
+      })
+      return
+    }
+    try {
+      await hooks.onReturned(returned, this.#contextWith(this.timers, giveUp, conversationId))
+    } catch (error) {
+      if (isTold(error)) return
+      onFailure(
+        error,
+        `the onReturned hook failed for '${routingKey}', and the service stops: ${describeError(error).summary}`,
+      )
+    }
+  }
+
+  async #run(name: 'onStart' | 'onReady' | 'onUnconfigured' | 'onStop', context: ServiceContext): Promise<void> {
+    try {
+      await this.#options.hooks[name]?.(context)
+    } catch (error) {
+      if (!isTold(error))
+        this.#options.onFailure(
+          error,
+          `the ${name} hook failed, and the service stops: ${describeError(error).summary}`,
+        )
+    }
+  }
+
+  #makeTimers(): Timers {
+    return new Timers((error) => {
+      if (isTold(error)) return
+      const { summary, full } = describeError(error)
+      this.#options.logger.write('ALERT', `unexpected error in a timer: ${summary}`, { full })
+    })
+  }
+
+  #contextWith(timers: Timers, signal: AbortSignal, conversationId: string): ServiceContext {
+    const { service, messenger, logger } = this.#options
+    return { ...busOf(messenger, logger.bound(conversationId), timers), service, signal }
+  }
+}
+
+/** Whether an error only says what has been told already: connection lost, service stopped, message returned. */
+function isTold(error: unknown): boolean {
+  return [StoppedError, DeliveryLostError, ConnectionError, UnroutableError].some((kind) => error instanceof kind)
+}

@@ -1,0 +1,236 @@
+/**
+ * What a service sends: payloads validated and encoded, envelopes filled in, in the conversation that they belong to.
+ *
+ * Every message gets an id (UUIDv7, kept over resends), a timestamp and the name of the service; one that is a reaction
+ * gets the conversation of its cause and the cause's id.
+ */
+
+import type { CommandContract, ConfigurationContract, EventContract, Schema } from '../contracts/contract.ts'
+import { check } from '../contracts/validate.ts'
+import { InvalidSettingError, PayloadEncodeError } from '../errors.ts'
+import { checkRoutingKey, checkShortString, EXCHANGES } from '../topology/names.ts'
+import { headerBytes, MAX_HEADER_BYTES } from '../transport/publish-frames.ts'
+import type { Publisher } from '../transport/publisher.ts'
+import type { CommandEnvelope, ResultStatus } from '../wire/envelope.ts'
+import { newId } from '../wire/ids.ts'
+import type { Headers, OutgoingMessage } from '../wire/message.ts'
+import { contentTypeOf, encodePayload } from '../wire/payload.ts'
+import type { PublishOptions, SendCommandOptions, SentCommand } from './contexts.ts'
+import type { Delivery } from './delivery.ts'
+import { defaultReplyTo } from './handlers.ts'
+import type { Settings } from './settings.ts'
+
+/** The message that a publish is a reaction to. */
+export interface Cause {
+  readonly delivery: Delivery
+  readonly conversationId: string
+  readonly messageId: string | undefined
+}
+
+interface DraftFields {
+  readonly routingKey: string
+  readonly schema: Schema | undefined
+  readonly payload: unknown
+  readonly options: PublishOptions
+}
+type Draft =
+  | (DraftFields & { readonly kind: 'event' | 'configuration' })
+  | (DraftFields & {
+      readonly kind: 'command'
+      readonly ids: SentCommand
+      readonly replyTo: string | undefined
+    })
+  | (DraftFields & { readonly kind: 'result'; readonly status: ResultStatus; readonly correlationId: string })
+
+const EXCHANGE_OF = {
+  event: EXCHANGES.event,
+  configuration: EXCHANGES.configuration,
+  command: EXCHANGES.command,
+  result: EXCHANGES.command,
+} as const
+
+const NO_OPTIONS: PublishOptions = {}
+const KEPT_HEADERS = new Set(['conversation_id', 'causation_id', 'status'])
+/** Leaves room for the envelope's own headers. */
+const MAX_OWN_HEADER_BYTES = MAX_HEADER_BYTES / 2
+
+export class Messenger {
+  readonly #service: string
+  readonly #settings: Settings
+  readonly #publisher: Publisher
+
+  constructor(service: string, settings: Settings, publisher: Publisher) {
+    this.#service = service
+    this.#settings = settings
+    this.#publisher = publisher
+  }
+
+  event(
+    event: EventContract | string,
+    payload: unknown,
+    options: PublishOptions = NO_OPTIONS,
+    cause?: Cause,
+  ): Promise<void> {
+    return this.#send({ kind: 'event', ...nameAndSchema(event), payload, options }, cause).sent
+  }
+
+  configuration(
+    configuration: ConfigurationContract | string,
+    payload: unknown,
+    options: PublishOptions = NO_OPTIONS,
+    cause?: Cause,
+  ): Promise<void> {
+    // a configuration belongs to no conversation, unless its publisher says so
+    const own = { conversationId: '', ...options }
+    return this.#send({ kind: 'configuration', ...nameAndSchema(configuration), payload, options: own }, cause).sent
+  }
+
+  command(
+    command: CommandContract | string,
+    payload: unknown,
+    options: SendCommandOptions = NO_OPTIONS,
+    cause?: Cause,
+  ): Promise<SentCommand> {
+    const { replyTo, correlationId = newId() } = options
+    const ids = { correlationId, messageId: newId() }
+    const draft = { kind: 'command', ...nameAndSchema(command), payload, options, ids, replyTo } as const
+    const { sent, isAccountedFor } = this.#send(draft, cause)
+    const outcome = sent.then(() => ids)
+    if (isAccountedFor) outcome.catch(() => {})
+    return outcome
+  }
+
+  /** Answers a command. */
+  result(
+    command: CommandEnvelope,
+    status: ResultStatus,
+    payload: unknown,
+    schema: Schema | undefined,
+    cause: Cause,
+  ): Promise<void> {
+    const { replyTo: routingKey, correlationId } = command
+    return this.#send(
+      { kind: 'result', routingKey, schema, payload, options: NO_OPTIONS, status, correlationId },
+      cause,
+    ).sent
+  }
+
+  /**
+   * Nobody has to await what is accounted for: a failure has been logged, or holds back the incoming message that it was
+   * published for. What cannot be sent as it is, outside of handlers, rejects like any other promise.
+   */
+  #send(draft: Draft, cause: Cause | undefined): { sent: Promise<void>; isAccountedFor: boolean } {
+    // what a handler goes on publishing after its message was settled stands alone: nothing would make it again
+    const owner = cause !== undefined && (cause.delivery.isOpen || cause.delivery.isLost) ? cause.delivery : undefined
+    let sent: Promise<void>
+    let accepted = true
+    try {
+      sent = this.#checkAndPublish(draft, cause, owner)
+    } catch (error) {
+      accepted = false
+      sent = Promise.reject(error)
+    }
+    owner?.track(sent)
+    return { sent, isAccountedFor: accepted || owner !== undefined }
+  }
+
+  /** Messages go out in the order of the calls, but for those whose schema works asynchronously. */
+  #checkAndPublish(draft: Draft, cause: Cause | undefined, owner: Delivery | undefined): Promise<void> {
+    checkDraft(draft)
+    const checked = check(draft.schema, draft.payload, `payload of '${draft.routingKey}'`)
+    if (checked === undefined) return this.#publisher.publish(this.#messageOf(draft, cause), owner)
+    return checked.then(() => this.#publisher.publish(this.#messageOf(draft, cause), owner))
+  }
+
+  #messageOf(draft: Draft, cause: Cause | undefined): OutgoingMessage {
+    const { kind, routingKey, options } = draft
+    const { maxPayloadBytes, format } = this.#settings
+    const body = encodePayload(draft.payload, format)
+    if (body.byteLength > maxPayloadBytes) {
+      throw new PayloadEncodeError(
+        `payload of '${routingKey}' is ${body.byteLength} bytes; maxPayloadBytes allows ${maxPayloadBytes}`,
+      )
+    }
+    return {
+      exchange: EXCHANGE_OF[kind],
+      routingKey,
+      mandatory: options.mandatory ?? (kind === 'command' || kind === 'result'),
+      body,
+      properties: {
+        persistent: true,
+        contentType: contentTypeOf(format),
+        headers: this.#headersOf(draft, cause),
+        messageId: kind === 'command' ? draft.ids.messageId : newId(),
+        timestamp: Math.floor(Date.now() / 1000),
+        appId: this.#service,
+        ...(kind === 'command'
+          ? { replyTo: this.#replyKey(draft), correlationId: draft.ids.correlationId }
+          : undefined),
+        ...(kind === 'result' && draft.correlationId !== '' ? { correlationId: draft.correlationId } : undefined),
+        ...(options.expirationMs === undefined ? undefined : { expiration: String(options.expirationMs) }),
+      },
+    }
+  }
+
+  #headersOf(draft: Draft, cause: Cause | undefined): Headers {
+    const { options } = draft
+    return {
+      ...options.headers,
+      conversation_id: options.conversationId ?? cause?.conversationId ?? newId(),
+      ...(cause?.messageId === undefined ? undefined : { causation_id: cause.messageId }),
+      ...(draft.kind === 'result' ? { status: draft.status } : undefined),
+    }
+  }
+
+  /** The full routing key that the result of a command goes to: a single word is one of this service's own. */
+  #replyKey({ replyTo, routingKey }: { replyTo: string | undefined; routingKey: string }): string {
+    const key = replyTo ?? defaultReplyTo(routingKey)
+    return key.includes('.') ? key : `${this.#service}.${key}`
+  }
+}
+
+function nameAndSchema(contract: { name: string; payload: Schema | undefined } | string): {
+  routingKey: string
+  schema: Schema | undefined
+} {
+  // what is neither a contract nor a name is refused as a routing key, with a message that says so
+  if (typeof contract !== 'object' || contract === null) return { routingKey: contract, schema: undefined }
+  return { routingKey: contract.name, schema: contract.payload }
+}
+
+/** @throws InvalidSettingError that names the option */
+function checkDraft(draft: Draft): void {
+  const { headers, conversationId, expirationMs } = draft.options
+  // a result goes where its command said, whatever that is
+  if (draft.kind !== 'result') checkRoutingKey('routing key', draft.routingKey)
+  if (draft.kind === 'command') {
+    checkShortString('correlationId', draft.ids.correlationId)
+    if (draft.replyTo !== undefined) checkRoutingKey('replyTo', draft.replyTo)
+  }
+  if (conversationId !== undefined && typeof conversationId !== 'string') {
+    throw new InvalidSettingError('conversationId', `must be a string, not ${typeof conversationId}`)
+  }
+  if (expirationMs !== undefined && !(Number.isSafeInteger(expirationMs) && expirationMs >= 0)) {
+    throw new InvalidSettingError('expirationMs', `must be a whole number of milliseconds, not ${expirationMs}`)
+  }
+  if (headers !== undefined) checkHeaders(headers)
+}
+
+function checkHeaders(headers: Headers): void {
+  for (const name of Object.keys(headers)) {
+    if (KEPT_HEADERS.has(name)) throw new InvalidSettingError('headers', `'${name}' is set by the toolkit; remove it`)
+    checkShortString('header name', name)
+  }
+  let bytes: number
+  try {
+    bytes = headerBytes(headers)
+  } catch (error) {
+    throw new InvalidSettingError('headers', `hold a value that AMQP cannot carry: ${String(error)}`, { cause: error })
+  }
+  if (bytes > MAX_OWN_HEADER_BYTES) {
+    throw new InvalidSettingError(
+      'headers',
+      `take ${bytes} bytes; at most ${MAX_OWN_HEADER_BYTES} are allowed: put large data in the payload`,
+    )
+  }
+}

@@ -1,0 +1,49 @@
+/** Running a worker as a program: signals, unexpected errors, exit codes. The only place that touches the process. */
+import { InvalidSettingError, TopologyError } from '../errors.ts'
+import { describeError } from '../log/describe-error.ts'
+import type { Worker } from './worker.ts'
+
+const SIGNALS = ['SIGHUP', 'SIGTERM', 'SIGINT'] as const
+
+/** What a shell expects of a program that was interrupted. */
+const EXIT_INTERRUPTED = 130
+/** EX_CONFIG of sysexits.h: trying again does not help. */
+const EXIT_CONFIG = 78
+/** A handler that did not end in its drain time may keep the process alive for ever. */
+const ABANDONED_EXIT_MS = 1_000
+
+export async function runUntilStopped(service: string, createWorker: () => Worker): Promise<void> {
+  let worker: Worker
+  try {
+    worker = createWorker()
+  } catch (error) {
+    if (!(error instanceof InvalidSettingError)) throw error
+    process.stderr.write(`${service}: ${error.message}\n`)
+    process.exitCode = EXIT_CONFIG
+    return
+  }
+  let signals = 0
+  const onSignal = (): void => {
+    signals += 1
+    if (signals > 1) process.exit(EXIT_INTERRUPTED)
+    void worker.stop()
+  }
+  const onUnexpected = (error: unknown): void => {
+    worker.fail(
+      error,
+      `unexpected error outside of any handler, and the service stops: ${describeError(error).summary}`,
+    )
+  }
+  for (const signal of SIGNALS) process.on(signal, onSignal)
+  process.on('uncaughtException', onUnexpected)
+  process.on('unhandledRejection', onUnexpected)
+  try {
+    await worker.stopped
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal)
+    process.off('uncaughtException', onUnexpected)
+    process.off('unhandledRejection', onUnexpected)
+  }
+  if (worker.hasAbandoned) setTimeout(() => process.exit(), ABANDONED_EXIT_MS).unref()
+  if (worker.failure !== undefined) process.exitCode = worker.failure instanceof TopologyError ? EXIT_CONFIG : 1
+}

@@ -1,0 +1,105 @@
+/**
+ * `Service`: the same runtime for those who prefer inheritance, with the methods that the Python toolkit lets one
+ * override. Subscriptions are given to the constructor; one method handles each kind of message.
+ */
+import { NoHandlerError } from '../errors.ts'
+import type {
+  Bus,
+  CommandContext,
+  ConfigurationContext,
+  EventContext,
+  ResultContext,
+  ReturnedMessage,
+  ServiceContext,
+} from './contexts.ts'
+import { defineService, type ServiceDefinition } from './define-service.ts'
+import { type Handler, onCommand, onConfiguration, onEvent, onResult } from './handlers.ts'
+import type { ServiceSettings, StartOptions } from './settings.ts'
+import type { RunningService } from './worker.ts'
+
+/** What a service by inheritance is: its name, what it subscribes to, and its settings. */
+export interface ServiceClassOptions extends ServiceSettings {
+  /** The logical service. */
+  readonly name: string
+  /** Keys or patterns of events. @default [] */
+  readonly events?: readonly string[]
+  /** Keys of commands: `Verb` or `logical_service.Verb`. @default [] */
+  readonly commands?: readonly string[]
+  /** Keys of results: the `replyTo` of the commands that it sends. @default [] */
+  readonly results?: readonly string[]
+  /** Keys of the configurations that it waits for. @default [] */
+  readonly configurations?: readonly string[]
+}
+
+/** A service by inheritance: extend it, override what it handles, and `start` or `run` it. */
+export abstract class Service {
+  readonly name: string
+  readonly #definition: ServiceDefinition
+
+  /** @throws InvalidSettingError when the name, a key or a setting cannot work */
+  constructor(options: ServiceClassOptions) {
+    const { events = [], commands = [], results = [], configurations = [], ...settings } = options
+    const handlers: Handler[] = [
+      ...events.map((key) => onEvent(key, (context) => this.handleEvent(context))),
+      ...commands.map((key) => onCommand(key, (context) => this.handleCommand(context))),
+      ...results.map((key) => onResult(key, (context) => this.handleResult(context))),
+      ...configurations.map((key) => onConfiguration(key, (context) => this.handleConfiguration(context))),
+    ]
+    this.name = settings.name
+    this.#definition = defineService({
+      ...settings,
+      handlers,
+      hooks: {
+        onReady: (context) => this.onReady(context),
+        onUnconfigured: (context) => this.onUnconfigured(context),
+        onReturned: (message, context) => this.handleReturnedMessage(message, context),
+      },
+    })
+  }
+
+  /** As {@link ServiceDefinition.start}. */
+  start(options?: StartOptions): Promise<RunningService> {
+    return this.#definition.start(options)
+  }
+
+  /** As {@link ServiceDefinition.run}. */
+  run(options?: StartOptions): Promise<void> {
+    return this.#definition.run(options)
+  }
+
+  /** An event came. What it returns is ignored, but for SETTLE_LATER. */
+  handleEvent(context: EventContext): unknown {
+    throw new NoHandlerError('event', context.routingKey)
+  }
+
+  /** A command came. What it returns is the result; see `onCommand`. */
+  handleCommand(context: CommandContext): unknown {
+    throw new NoHandlerError('command', context.routingKey)
+  }
+
+  /** The result of a command came; `status` says which kind. */
+  handleResult(context: ResultContext): unknown {
+    throw new NoHandlerError('result', context.routingKey)
+  }
+
+  /** A configuration came. Returns whether the service is configured now. */
+  handleConfiguration(context: ConfigurationContext): boolean | Promise<boolean> {
+    throw new NoHandlerError('configuration', context.routingKey)
+  }
+
+  /** A mandatory message of this worker came back. An error in here stops the service. */
+  handleReturnedMessage(message: ReturnedMessage, { log }: Pick<Bus, 'log'>): unknown {
+    log.error(`message '${message.routingKey}' on exchange '${message.exchange}' came back: no queue is bound for it`)
+    return undefined
+  }
+
+  /** The service consumes. Runs again after each reconnect. */
+  onReady(_context: ServiceContext): unknown {
+    return undefined
+  }
+
+  /** The service waits for its configuration. Runs again after each reconnect. */
+  onUnconfigured(_context: ServiceContext): unknown {
+    return undefined
+  }
+}

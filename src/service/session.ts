@@ -1,0 +1,210 @@
+/**
+ * One connected period of a worker: two connections to one broker (one consumes, one publishes, so that acknowledgements
+ * get through while the broker blocks publishers), everything declared, and the configuration gate.
+ *
+ * It ends as a whole: when either connection, the consuming channel or a consumer is lost, a new session begins, in which
+ * everything is declared again.
+ */
+import { ConnectionError, StoppedError } from '../errors.ts'
+import { asError } from '../log/describe-error.ts'
+import { type QueuePlan, queuePlans, type Subscriptions } from '../topology/plan.ts'
+import { AmqpConnection } from '../transport/amqp-connection.ts'
+import type { BrokerUrl } from '../transport/broker-url.ts'
+import { ConsumeChannel } from '../transport/consume-channel.ts'
+import type { LogChannel } from '../transport/log-channel.ts'
+import type { Publisher } from '../transport/publisher.ts'
+import type { QueueKind } from '../wire/envelope.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Settings } from './settings.ts'
+
+/** How long a connection may take to close properly. */
+const CLOSE_MS = 2_000
+/** The same for what is left of a session that was lost: the next one waits for it. */
+const ABANDON_MS = 500
+
+export interface SessionParts {
+  readonly service: string
+  readonly settings: Settings
+  readonly subscriptions: Subscriptions
+  readonly publisher: Publisher
+  readonly logChannel: LogChannel
+  readonly dispatcher: Dispatcher
+  /** The session is about to consume. */
+  onBegin(session: Session): void
+  /** The session works, but waits for its configuration. */
+  onUnconfigured(session: Session): void
+  /** Everything is consumed. */
+  onReady(session: Session): void
+}
+
+export class Session {
+  readonly broker: BrokerUrl
+  /** Settles, without rejecting, with the reason why the session ended. */
+  readonly ended: Promise<Error>
+  /** When it began to consume, by the monotonic clock; undefined before. */
+  consumingSince: number | undefined
+  readonly #parts: SessionParts
+  readonly #controller = new AbortController()
+  #end: (reason: Error) => void = () => {}
+  #consumeConnection: AmqpConnection | undefined
+  #publishConnection: AmqpConnection | undefined
+  #channel: ConsumeChannel<QueueKind> | undefined
+  #queues: { plan: QueuePlan; name: string }[] = []
+  /** Whether events and commands are consumed; 'shut' is for good. */
+  #gate: 'closed' | 'opening' | 'open' | 'shut' = 'closed'
+
+  private constructor(broker: BrokerUrl, parts: SessionParts) {
+    this.broker = broker
+    this.#parts = parts
+    this.ended = new Promise((resolve) => {
+      this.#end = (reason) => {
+        resolve(reason)
+        this.#controller.abort(reason)
+      }
+    })
+  }
+
+  /**
+   * Connects, declares everything and begins to consume.
+   * @throws ConnectionError, AccessRefusedError, TopologyError; StoppedError when `signal` aborts meanwhile
+   */
+  static async open(broker: BrokerUrl, parts: SessionParts, signal: AbortSignal): Promise<Session> {
+    const session = new Session(broker, parts)
+    const abandon = (): void => session.#abandon(new StoppedError('stopped while connecting'))
+    signal.addEventListener('abort', abandon, { once: true })
+    try {
+      await session.#connect(signal)
+      await session.#declare()
+      await session.#consume()
+    } catch (error) {
+      // why a connection was lost says more than the call that failed because of it
+      const lost = session.#controller.signal.aborted ? session.#controller.signal.reason : undefined
+      await session.lose()
+      throw signal.aborted ? new StoppedError('stopped while connecting') : (moreTelling(error, lost) as Error)
+    } finally {
+      signal.removeEventListener('abort', abandon)
+    }
+    return session
+  }
+
+  /** Aborts when the session ends. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** The queues that this session consumes from. */
+  get queueNames(): readonly string[] {
+    return this.#queues.map(({ name }) => name)
+  }
+
+  get #isShut(): boolean {
+    return this.#gate === 'shut'
+  }
+
+  /** Begins to consume events and commands. Does nothing when that was done. */
+  async configured(): Promise<void> {
+    if (this.#gate !== 'closed') return
+    this.#gate = 'opening'
+    try {
+      for (const { plan, name } of this.#queues) {
+        if (plan.kind !== 'configuration') await this.#channel?.consume(plan.kind, name)
+      }
+    } catch (error) {
+      this.#abandon(asError(error))
+      return
+    }
+    if (this.#controller.signal.aborted || this.#isShut) return
+    this.#gate = 'open'
+    this.#parts.onReady(this)
+  }
+
+  /** Asks for no more deliveries, whatever configuration still comes. */
+  async cancel(): Promise<void> {
+    this.#gate = 'shut'
+    await this.#channel?.cancel()
+  }
+
+  /** Ends the session in good order: what was settled reaches the broker, and the connections are closed properly. */
+  async close(): Promise<void> {
+    this.#channel?.acknowledger.flush()
+    this.#parts.logChannel.detach()
+    await this.#closeConnections(CLOSE_MS)
+    await this.lose()
+  }
+
+  /** Ends the session as lost: its deliveries come again, and what was published on their behalf is dropped. */
+  async lose(): Promise<void> {
+    this.#end(new ConnectionError('the session was closed'))
+    this.#channel?.acknowledger.flush()
+    this.#parts.dispatcher.loseAll()
+    this.#parts.publisher.detach()
+    this.#parts.logChannel.detach()
+    // whichever connection still works is closed properly, so that the acknowledgements on it count
+    await this.#closeConnections(ABANDON_MS)
+  }
+
+  async #closeConnections(timeoutMs: number): Promise<void> {
+    await Promise.all([this.#consumeConnection?.shutDown(timeoutMs), this.#publishConnection?.shutDown(timeoutMs)])
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    const { settings, service } = this.#parts
+    const open = async (purpose: string): Promise<AmqpConnection> => {
+      const name = `${service}@${process.pid} (${purpose})`
+      const { connectTimeoutMs, heartbeatMs, tls } = settings
+      const connection = await AmqpConnection.open(this.broker, { name, connectTimeoutMs, heartbeatMs, tls }, signal)
+      void connection.lost.then((reason) =>
+        this.#end(reason ?? new ConnectionError(`${this.broker.shown}: the connection was closed`)),
+      )
+      return connection
+    }
+    // one after the other: where the broker refuses, it is asked only once
+    this.#consumeConnection = await open('consume')
+    this.#publishConnection = await open('publish')
+  }
+
+  async #declare(): Promise<void> {
+    const { settings, service, subscriptions, publisher, logChannel, dispatcher } = this.#parts
+    const [consume, publish] = [this.#consumeConnection, this.#publishConnection]
+    if (consume === undefined || publish === undefined) throw new ConnectionError('not connected')
+    const channel = await ConsumeChannel.open<QueueKind>(consume, settings.prefetch, settings.connectTimeoutMs, {
+      onDelivery: (queue, message) => {
+        // of a session that ended the broker has everything back
+        if (!this.#controller.signal.aborted) dispatcher.accept(queue, message, channel.acknowledger)
+      },
+      onEnd: (reason) => this.#end(reason),
+    })
+    this.#channel = channel
+    await channel.declareExchanges()
+    for (const plan of queuePlans(service, subscriptions, settings.exclusiveQueues)) {
+      this.#queues.push({ plan, name: await channel.declareQueue(plan) })
+    }
+    // logs first: a broker that blocks publishers does so at the first message
+    await logChannel.attach(publish)
+    await publisher.attach(publish)
+  }
+
+  async #consume(): Promise<void> {
+    this.#parts.onBegin(this)
+    const configuration = this.#queues.find(({ plan }) => plan.kind === 'configuration')
+    if (configuration === undefined) {
+      await this.configured()
+    } else {
+      await this.#channel?.consume('configuration', configuration.name)
+      if (!this.#controller.signal.aborted && this.#gate === 'closed') this.#parts.onUnconfigured(this)
+    }
+    if (this.#controller.signal.aborted) throw this.#controller.signal.reason
+    this.consumingSince = performance.now()
+  }
+
+  #abandon(reason: Error): void {
+    this.#end(reason)
+    this.#consumeConnection?.fail(reason)
+    this.#publishConnection?.fail(reason)
+  }
+}
+
+/** Of the error of a call and the reason why the session ended meanwhile, the one that names the problem. */
+function moreTelling(error: unknown, lost: unknown): unknown {
+  return lost !== undefined && error instanceof ConnectionError ? lost : error
+}

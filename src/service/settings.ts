@@ -1,0 +1,151 @@
+/** The settings of a worker: every default, checked before anything is done. */
+import { InvalidSettingError } from '../errors.ts'
+import type { LogRecord } from '../log/gelf.ts'
+import { LEVELS, type LevelName } from '../log/levels.ts'
+import type { BrokerTls } from '../transport/amqp-connection.ts'
+import { type BrokerUrl, parseBrokerUrl, parseBrokerUrls } from '../transport/broker-url.ts'
+import type { PayloadFormat } from '../wire/payload.ts'
+
+/** How a service works. All may be given to `defineService`, and again, to override, to `start` or `run`. */
+export interface ServiceSettings {
+  /**
+   * Messages that the broker hands to this worker before it has settled them, for each of its queues; 1 to 65535.
+   * @default 3
+   */
+  readonly prefetch?: number
+  /**
+   * Handlers that run at the same time; 1 or more. What is prefetched beyond that waits in the worker.
+   * @default Infinity: everything that is prefetched
+   */
+  readonly concurrency?: number
+  /** What payloads are encoded as. Both are always understood. @default 'cbor' */
+  readonly format?: PayloadFormat
+  /**
+   * Consume from queues of this worker's own, which vanish with it, instead of the shared durable ones. For tools that
+   * watch: messages that come while the worker is away are not kept.
+   * @default false
+   */
+  readonly exclusiveQueues?: boolean
+  /**
+   * The longest that the broker and the worker let each other wait for a sign of life, in milliseconds (whole seconds;
+   * 0 turns it off). The broker may ask for less.
+   * @default 60_000
+   */
+  readonly heartbeatMs?: number
+  /** How long connecting to one URL, or one answer of the broker, may take. @default 5_000 */
+  readonly connectTimeoutMs?: number
+  /** How long the broker may block publishers (memory or disk alarm) before publishes reject. @default 3_600_000 */
+  readonly blockedTimeoutMs?: number
+  /** How long after the broker refused a message (nack) it is sent again. @default 15_000 */
+  readonly publishRetryDelayMs?: number
+  /** How long a confirm may take before the channel is replaced and the message sent again. @default 30_000 */
+  readonly confirmTimeoutMs?: number
+  /** How long `stop()` waits for handlers and confirms before it gives the messages back to the broker. @default 25_000 */
+  readonly drainTimeoutMs?: number
+  /** Messages on their way to the broker, unconfirmed, at most. @default { messages: 1_000, bytes: 16 MiB } */
+  readonly publishWindow?: PublishLimit
+  /**
+   * Messages that wait for the window, or for the broker to come back, at most; beyond that publishes reject.
+   * @default { messages: 100_000, bytes: 64 MiB }
+   */
+  readonly publishBuffer?: PublishLimit
+  /** The largest encoded payload that may be sent, in bytes. @default 16 MiB */
+  readonly maxPayloadBytes?: number
+}
+
+/** A limit by number and by bytes of payload, whichever is reached first. */
+export interface PublishLimit {
+  readonly messages: number
+  readonly bytes: number
+}
+
+/** What `start` and `run` take beside the settings. */
+export interface StartOptions extends ServiceSettings {
+  /**
+   * Brokers to try in turn, for ever: `amqp://user:password@host:5672/vhost`, or `amqps://`.
+   * @default [process.env.EVENTAIL_AMQP_URL ?? 'amqp://localhost']
+   */
+  readonly urls?: readonly string[]
+  /** For `amqps://` URLs. */
+  readonly tls?: BrokerTls
+  /** Stops the service when it aborts. */
+  readonly signal?: AbortSignal
+  /** From which level on log records also go to stderr. @default 'WARNING' for `start`, 'INFO' for `run` */
+  readonly stderrLevel?: LevelName | 'NONE'
+  /** Told every log record of this worker. */
+  readonly onLog?: (record: LogRecord) => void
+}
+
+export interface Settings {
+  readonly brokers: readonly BrokerUrl[]
+  readonly tls: BrokerTls | undefined
+  readonly signal: AbortSignal | undefined
+  readonly stderrLevel: LevelName | 'NONE'
+  readonly onLog: ((record: LogRecord) => void) | undefined
+  readonly prefetch: number
+  readonly concurrency: number
+  readonly format: PayloadFormat
+  readonly exclusiveQueues: boolean
+  readonly heartbeatMs: number
+  readonly connectTimeoutMs: number
+  readonly blockedTimeoutMs: number
+  readonly publishRetryDelayMs: number
+  readonly confirmTimeoutMs: number
+  readonly drainTimeoutMs: number
+  readonly publishWindow: PublishLimit
+  readonly publishBuffer: PublishLimit
+  readonly maxPayloadBytes: number
+}
+
+const MIB = 1024 * 1024
+/** Timers of the runtime hold no more milliseconds than this. */
+const LONGEST_TIMER_MS = 2_147_483_647
+
+/** @throws InvalidSettingError that names the setting */
+export function resolveSettings(options: StartOptions): Settings {
+  const ms = (name: keyof ServiceSettings, fallback: number, least = 1): number => {
+    return whole(name, options[name] ?? fallback, least, LONGEST_TIMER_MS)
+  }
+  return {
+    brokers: options.urls === undefined ? [defaultBroker()] : parseBrokerUrls(options.urls),
+    tls: options.tls,
+    signal: options.signal,
+    stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
+    onLog: options.onLog,
+    prefetch: whole('prefetch', options.prefetch ?? 3, 1, 65_535),
+    concurrency:
+      options.concurrency === Infinity
+        ? Infinity
+        : whole('concurrency', options.concurrency ?? Number.MAX_SAFE_INTEGER, 1),
+    format: oneOf('format', options.format ?? 'cbor', ['cbor', 'json']),
+    exclusiveQueues: options.exclusiveQueues ?? false,
+    heartbeatMs: ms('heartbeatMs', 60_000, 0),
+    connectTimeoutMs: ms('connectTimeoutMs', 5_000),
+    blockedTimeoutMs: ms('blockedTimeoutMs', 3_600_000),
+    publishRetryDelayMs: ms('publishRetryDelayMs', 15_000, 0),
+    confirmTimeoutMs: ms('confirmTimeoutMs', 30_000),
+    drainTimeoutMs: ms('drainTimeoutMs', 25_000, 0),
+    publishWindow: limit('publishWindow', options.publishWindow ?? { messages: 1_000, bytes: 16 * MIB }),
+    publishBuffer: limit('publishBuffer', options.publishBuffer ?? { messages: 100_000, bytes: 64 * MIB }),
+    maxPayloadBytes: whole('maxPayloadBytes', options.maxPayloadBytes ?? 16 * MIB, 1),
+  }
+}
+
+function defaultBroker(): BrokerUrl {
+  return parseBrokerUrl(process.env['EVENTAIL_AMQP_URL'] || 'amqp://localhost', 'EVENTAIL_AMQP_URL')
+}
+
+function whole(name: string, value: unknown, least: number, most: number = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value
+  const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`
+  throw new InvalidSettingError(name, `must be a whole number ${range}, not ${String(value)}`)
+}
+
+function limit(name: string, value: PublishLimit): PublishLimit {
+  return { messages: whole(`${name}.messages`, value.messages, 1), bytes: whole(`${name}.bytes`, value.bytes, 1) }
+}
+
+function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
+  if (allowed.includes(value)) return value
+  throw new InvalidSettingError(name, `must be one of ${allowed.join(', ')}, not '${value}'`)
+}

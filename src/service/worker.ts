@@ -1,0 +1,365 @@
+/**
+ * The life of one worker: sessions one after the other, for ever, until it is stopped; then it finishes what it has
+ * begun, in bounded time, and gives the rest back to the broker.
+ */
+import { AccessRefusedError, EventailError, StoppedError, TopologyError } from '../errors.ts'
+import type { LevelName } from '../log/levels.ts'
+import { asError, describeError } from '../log/describe-error.ts'
+import { Logger } from '../log/logger.ts'
+import type { BrokerUrl } from '../transport/broker-url.ts'
+import { LogChannel } from '../transport/log-channel.ts'
+import { Publisher } from '../transport/publisher.ts'
+import { Backoff, pause } from '../transport/reconnect.ts'
+import { busOf } from './bus.ts'
+import type { Bus } from './contexts.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { type ContextParts, HandlerContext } from './handler-context.ts'
+import { HookRunner, type Hooks } from './hooks.ts'
+import { Messenger } from './messenger.ts'
+import type { Registry } from './registry.ts'
+import { Session, type SessionParts } from './session.ts'
+import type { Settings } from './settings.ts'
+
+/** Where a worker is in its life. */
+export type WorkerState = 'connecting' | 'unconfigured' | 'ready' | 'stopping' | 'stopped'
+
+/** A worker that is running. */
+export interface RunningService extends Bus, AsyncDisposable {
+  /** The logical service. */
+  readonly service: string
+  readonly state: WorkerState
+  /** Messages that were published and are not confirmed yet. */
+  readonly pendingPublishes: number
+  /**
+   * Stops: no more messages are taken, those in hand are finished and acknowledged, what was published is confirmed.
+   * What is not done after `drainTimeoutMs` is given back to the broker. May be called again at any time.
+   * @returns resolves when the worker has stopped; never rejects
+   */
+  readonly stop: () => Promise<void>
+  /** Resolves when the worker has stopped, for whatever reason; never rejects. */
+  readonly stopped: Promise<void>
+  /** Why the worker stopped by itself; undefined while it runs and after `stop()`. */
+  readonly failure: Error | undefined
+}
+
+/** @internal */
+export interface WorkerOptions {
+  readonly service: string
+  readonly registry: Registry
+  readonly hooks: Hooks
+  readonly settings: Settings
+}
+
+/** After this an onStart hook that has not ended is told of. */
+const SLOW_START_MS = 5_000
+
+interface Outage {
+  readonly since: number
+  reason: string
+}
+
+export class Worker {
+  /** Resolves when the worker consumes for the first time; rejects when it stops or fails before. */
+  readonly started: Promise<void>
+  readonly stopped: Promise<void>
+  readonly bus: Bus
+  state: WorkerState = 'connecting'
+  failure: Error | undefined
+  /** Whether it stopped without waiting any longer for handlers that had not ended. */
+  hasAbandoned = false
+  readonly #options: WorkerOptions
+  readonly #logger: Logger
+  readonly #logChannel = new LogChannel()
+  readonly #publisher: Publisher
+  readonly #messenger: Messenger
+  readonly #dispatcher: Dispatcher
+  readonly #hooks: HookRunner
+  readonly #backoff = new Backoff()
+  readonly #stopRequest = new AbortController()
+  readonly #stopRequested: Promise<undefined>
+  /** Aborts when the drain time of a stop is over. */
+  readonly #giveUp = new AbortController()
+  readonly #atStop = new Set<() => void>()
+  #session: Session | undefined
+  #stopHookRun: Promise<void> | undefined
+  #outage: Outage | undefined
+  #wasConnected = false
+  #markStarted: () => void = () => {}
+  #markFailed: (error: Error) => void = () => {}
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+    const { service, settings } = options
+    this.#logger = new Logger({
+      service,
+      sink: this.#logChannel,
+      stderrLevel: settings.stderrLevel,
+      onRecord: settings.onLog,
+    })
+    this.#publisher = new Publisher(
+      {
+        window: settings.publishWindow,
+        buffer: settings.publishBuffer,
+        retryDelayMs: settings.publishRetryDelayMs,
+        confirmTimeoutMs: settings.confirmTimeoutMs,
+        blockedTimeoutMs: settings.blockedTimeoutMs,
+      },
+      {
+        onReturned: (message) => void this.#hooks.onReturned(message),
+        onTrouble: (level, text) => this.#logger.write(level, text),
+      },
+    )
+    this.#messenger = new Messenger(service, settings, this.#publisher)
+    this.#hooks = new HookRunner({
+      service,
+      hooks: options.hooks,
+      messenger: this.#messenger,
+      logger: this.#logger,
+      giveUp: this.#giveUp.signal,
+      onFailure: (error, text) => this.fail(error, text),
+    })
+    this.bus = busOf(this.#messenger, this.#logger.bound(''), this.#hooks.timers)
+    this.#dispatcher = this.#makeDispatcher()
+    this.started = new Promise((resolve, reject) => {
+      this.#markStarted = resolve
+      this.#markFailed = reject
+    })
+    this.started.catch(() => {})
+    this.#stopRequested = new Promise((resolve) => {
+      const onStop = (): void => {
+        this.#announceStop()
+        resolve(undefined)
+      }
+      this.#stopRequest.signal.addEventListener('abort', onStop, { once: true })
+    })
+    this.stopped = this.#live()
+  }
+
+  get pendingPublishes(): number {
+    return this.#publisher.pending
+  }
+
+  async stop(): Promise<void> {
+    this.#stopRequest.abort()
+    await this.stopped
+  }
+
+  /** Stops because of an error that the service cannot go on with. */
+  fail(error: unknown, text: string): void {
+    if (this.failure !== undefined || this.state === 'stopped') return
+    this.failure = asError(error)
+    // our own errors say what to do; the stack of others is what helps
+    const full = this.failure instanceof EventailError ? '' : describeError(this.failure).full
+    this.#logger.write('EMERGENCY', text, { full })
+    this.#stopRequest.abort()
+  }
+
+  async #live(): Promise<void> {
+    const { brokers, signal } = this.#options.settings
+    const onAbort = (): void => this.#stopRequest.abort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted === true) onAbort()
+    // the constructor finishes first
+    await Promise.resolve()
+    if (!this.#stopRequest.signal.aborted) await this.#start()
+    for (let attempt = 0; !this.#stopRequest.signal.aborted; attempt++) {
+      const broker = brokers[attempt % brokers.length]
+      if (broker !== undefined) await this.#liveOneSession(broker)
+    }
+    signal?.removeEventListener('abort', onAbort)
+    await this.#end()
+  }
+
+  /** Runs the first hook. One that waits for what only the connection brings must not keep the worker from stopping. */
+  async #start(): Promise<void> {
+    const tell = setTimeout(() => {
+      this.#logger.write(
+        'WARNING',
+        'the onStart hook has not ended, and the service connects only then: what it publishes cannot be awaited in it',
+      )
+    }, SLOW_START_MS)
+    await Promise.race([this.#hooks.run('onStart'), this.#stopRequested])
+    clearTimeout(tell)
+  }
+
+  async #liveOneSession(broker: BrokerUrl): Promise<void> {
+    let reason: Error
+    let workedMs: number | undefined
+    try {
+      const session = await Session.open(broker, this.#sessionParts(), this.#stopRequest.signal)
+      this.#onConnected(session)
+      reason = await this.#untilEnd(session)
+      if (session.consumingSince !== undefined) workedMs = performance.now() - session.consumingSince
+      await session.lose()
+    } catch (error) {
+      reason = asError(error)
+    }
+    this.#session = undefined
+    this.#hooks.endSession()
+    if (this.#stopRequest.signal.aborted) return
+    this.state = 'connecting'
+    if (reason instanceof TopologyError && !this.#wasConnected) {
+      this.fail(reason, reason.message)
+      return
+    }
+    this.#onDisconnected(reason)
+    await pause(this.#backoff.next(workedMs, reason), this.#stopRequest.signal)
+  }
+
+  /** Waits for the end of the session, or for a stop: then for what is in hand as well. */
+  async #untilEnd(session: Session): Promise<Error> {
+    const reason = await Promise.race([session.ended, this.#stopRequested])
+    if (reason !== undefined) return reason
+    await this.#drain(session)
+    await session.close()
+    return new StoppedError('the service was stopped')
+  }
+
+  async #drain(session: Session): Promise<void> {
+    const { drainTimeoutMs } = this.#options.settings
+    let timer: NodeJS.Timeout | undefined
+    const timeUp = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), drainTimeoutMs)
+    })
+    const outcome = await Promise.race([this.#finish(session), session.ended, timeUp])
+    clearTimeout(timer)
+    if (outcome !== 'late') return
+    const open = this.#dispatcher.open.size
+    this.#logger.write(
+      'WARNING',
+      `not done after ${drainTimeoutMs} ms: ${open} messages go back to the broker, ${this.#publisher.pending} publishes are not confirmed`,
+    )
+    const because = new StoppedError(
+      'the service stopped before the handler was done; the broker delivers the message again',
+    )
+    this.hasAbandoned = open > 0
+    this.#giveUp.abort(because)
+    this.#dispatcher.loseAll(because)
+  }
+
+  async #finish(session: Session): Promise<void> {
+    await session.cancel()
+    for (const callback of this.#atStop) callback()
+    await this.#dispatcher.idle()
+    this.#hooks.timers.end()
+    await this.#stopHook()
+    await this.#publisher.idle()
+  }
+
+  /** Runs the last hook, once, however the worker comes to its end. */
+  #stopHook(): Promise<void> {
+    this.#stopHookRun ??= this.#hooks.run('onStop')
+    return this.#stopHookRun
+  }
+
+  async #end(): Promise<void> {
+    this.#hooks.timers.end()
+    const timeUp = new AbortController()
+    await Promise.race([this.#stopHook(), pause(this.#options.settings.drainTimeoutMs, timeUp.signal)])
+    timeUp.abort()
+    const unsent = this.#publisher.close()
+    if (unsent.length > 0) {
+      const keys = [...new Set(unsent.map(({ routingKey }) => routingKey))].slice(0, 10).join(', ')
+      this.#logger.write('EMERGENCY', `stopped with ${unsent.length} messages that the broker did not confirm: ${keys}`)
+    }
+    this.state = 'stopped'
+    this.#markFailed(
+      this.failure ?? new StoppedError(`service '${this.#options.service}' was stopped before it had started`),
+    )
+  }
+
+  #announceStop(): void {
+    this.state = 'stopping'
+    this.#hooks.endSession()
+    this.#logger.write('WARNING', 'Shutting down…')
+  }
+
+  #onConnected(session: Session): void {
+    if (this.#outage !== undefined) {
+      const seconds = ((performance.now() - this.#outage.since) / 1000).toFixed(1)
+      // whoever read of the outage on stderr reads there that it is over
+      this.#logger.write('NOTICE', `connected to ${session.broker.shown} again after ${seconds} s`, {}, true)
+      this.#outage = undefined
+    }
+    const dropped = this.#logChannel.takeDropped()
+    if (dropped > 0)
+      this.#logger.write('WARNING', `${dropped} log records were dropped while the broker could not take them`)
+    this.#wasConnected = true
+    this.#markStarted()
+  }
+
+  /** One record for an outage, and one for each new reason: brokers are away for hours. */
+  #onDisconnected(reason: Error): void {
+    const { message } = reason
+    if (this.#outage === undefined) {
+      this.#outage = { since: performance.now(), reason: message }
+      const text = this.#wasConnected ? `connection lost: ${message}` : message
+      this.#logger.write(severity(reason), `${text}; trying again until it works`)
+    } else if (this.#outage.reason !== message) {
+      this.#outage.reason = message
+      this.#logger.write(severity(reason), message)
+    }
+  }
+
+  #sessionParts(): SessionParts {
+    const { service, settings, registry } = this.#options
+    return {
+      service,
+      settings,
+      subscriptions: registry.subscriptions,
+      publisher: this.#publisher,
+      logChannel: this.#logChannel,
+      dispatcher: this.#dispatcher,
+      onBegin: (session) => {
+        this.#session = session
+      },
+      onUnconfigured: (session) => {
+        this.#enter('unconfigured')
+        this.#logger.write('NOTICE', 'waiting for the configuration')
+        this.#hooks.runInSession('onUnconfigured', session.signal)
+      },
+      onReady: (session) => {
+        this.#enter('ready')
+        const queues = session.queueNames.length === 0 ? '' : `: consuming ${session.queueNames.join(', ')}`
+        this.#logger.write('INFO', `ready${queues} on ${session.broker.shown}`)
+        this.#hooks.runInSession('onReady', session.signal)
+      },
+    }
+  }
+
+  #enter(state: WorkerState): void {
+    if (this.state !== 'stopping') this.state = state
+  }
+
+  #makeDispatcher(): Dispatcher {
+    const { service, registry, settings } = this.#options
+    const parts: ContextParts = {
+      service,
+      messenger: this.#messenger,
+      logger: this.#logger,
+      timers: this.#hooks.timers,
+      prefetch: settings.prefetch,
+      manualBefore: (delivery) => this.#dispatcher.manualBefore(delivery),
+      ackOrFail: (delivery) => this.#dispatcher.ackOrFail(delivery),
+      resultSchemas: (command) => registry.find('command', command.routingKey)?.schemas ?? {},
+      atStop: (callback) => {
+        this.#atStop.add(callback)
+      },
+      isStopping: () => this.#stopRequest.signal.aborted,
+    }
+    return new Dispatcher({
+      registry,
+      messenger: this.#messenger,
+      logger: this.#logger,
+      concurrency: settings.concurrency,
+      contextOf: (delivery, envelope, payload) => new HandlerContext(parts, delivery, envelope, payload),
+      onConfigured: () => void this.#session?.configured(),
+    })
+  }
+}
+
+/** How severe a failed session is: waiting mends a broker that is away, but neither a wrong password nor a wrong queue. */
+function severity(reason: Error): LevelName {
+  if (reason instanceof TopologyError) return 'EMERGENCY'
+  return reason instanceof AccessRefusedError ? 'ERROR' : 'WARNING'
+}
