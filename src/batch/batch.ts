@@ -1,0 +1,136 @@
+/**
+ * The batch processor: collects messages and handles them together, without losing any.
+ *
+ * The messages of a batch stay unacknowledged until its callback has ended without error; then all are acknowledged, each
+ * once what was published for it is confirmed. A service that stops flushes its batches; messages of a lost connection
+ * leave their batch, since the broker delivers them again.
+ */
+import { InvalidSettingError } from '../errors.ts'
+import { describeError } from '../log/describe-error.ts'
+import { type MessageContext, SETTLE_LATER, type SettleLater } from '../service/contexts.ts'
+import { HandlerContext } from '../service/handler-context.ts'
+
+/** When a batch is handled, and how. `C` is the context of the handlers that push into it. */
+export interface BatchOptions<C extends MessageContext> {
+  /** The batch is handled when it has this many messages. The service's `prefetch` must be at least as large. */
+  readonly maxEntries: number
+  /** It is handled this many milliseconds after its first message at the latest. */
+  readonly timeoutMs: number
+  /** Handles the messages, in the order in which they were pushed. Throws: all of them once more, then dead-lettered. */
+  readonly handle: (messages: readonly C[]) => unknown
+}
+
+/** Collects messages that are handled together. */
+export interface Batch<C extends MessageContext> {
+  /** Adds a message; can be given to `onEvent` as it is. Returns what the handler has to return. */
+  readonly push: (context: C) => SettleLater
+  /** Handles what is there now. Resolves when that is done; never rejects. */
+  readonly flush: () => Promise<void>
+  /** How many messages wait in the batch. */
+  readonly size: number
+}
+
+/**
+ * Makes a batch processor. One per kind of message; all are independent.
+ * @throws InvalidSettingError when a limit is not a positive whole number
+ */
+export function createBatch<C extends MessageContext>(options: BatchOptions<C>): Batch<C> {
+  for (const name of ['maxEntries', 'timeoutMs'] as const) {
+    if (!Number.isSafeInteger(options[name]) || options[name] < 1) {
+      throw new InvalidSettingError(
+        name,
+        `of a batch must be a whole number of 1 or more, not ${String(options[name])}`,
+      )
+    }
+  }
+  return new BatchProcessor(options)
+}
+
+class BatchProcessor<C extends MessageContext> implements Batch<C> {
+  readonly #options: BatchOptions<C>
+  #messages: C[] = []
+  #timer: NodeJS.Timeout | undefined
+  #warned = false
+
+  constructor(options: BatchOptions<C>) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#messages.length
+  }
+
+  readonly push = (context: C): SettleLater => {
+    const { maxEntries } = this.#options
+    // a handler that forgets to return SETTLE_LATER must not have its message acknowledged before the batch is handled
+    if (context instanceof HandlerContext) context.takeCharge()
+    // the connection was lost meanwhile: the broker delivers the message again
+    if (context.signal.aborted) return SETTLE_LATER
+    this.#messages.push(context)
+    this.#startTimer()
+    context.signal.addEventListener('abort', () => this.#forget(context), { once: true })
+    const worker = context instanceof HandlerContext ? context.worker : undefined
+    worker?.atStop(this.#onStop)
+    if (worker !== undefined && worker.prefetch < maxEntries) this.#warn(context, worker.prefetch)
+    const isStopping = worker?.isStopping() === true
+    if (this.#messages.length >= maxEntries || isStopping) {
+      // its handler returns first: only then the message counts as one to be settled by hand
+      setImmediate(() => this.#flushDue(isStopping))
+    }
+    return SETTLE_LATER
+  }
+
+  readonly flush = async (): Promise<void> => {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const messages = this.#messages.splice(0, this.#options.maxEntries)
+    if (messages.length === 0) return
+    // more may have come in one go than a batch takes
+    if (this.#messages.length > 0) this.#startTimer()
+    try {
+      await this.#options.handle(messages)
+      // each acknowledges itself when what was published for it is confirmed, and fails by itself
+      await Promise.allSettled(messages.map(({ ack }) => ack()))
+    } catch (error) {
+      this.#fail(messages, error)
+    }
+  }
+
+  readonly #onStop = (): void => this.#flushDue(true)
+
+  #startTimer(): void {
+    this.#timer ??= setTimeout(() => void this.flush(), this.#options.timeoutMs)
+  }
+
+  /** Handles every full batch, and at a stop the rest as well. */
+  #flushDue(isStopping: boolean): void {
+    const least = isStopping ? 1 : this.#options.maxEntries
+    while (this.#messages.length >= least) void this.flush()
+  }
+
+  /** The failure policy of handlers, for each message. */
+  #fail(messages: readonly C[], error: unknown): void {
+    const [first] = messages
+    const { summary, full } = describeError(error)
+    first?.log.alert(`unexpected error while handling a batch of ${messages.length}: ${summary}`, { full })
+    for (const { nack, log, metadata, routingKey } of messages) {
+      if (metadata.redelivered) log.emergency(`Giving up on ${routingKey}`, { full })
+      void nack({ requeue: !metadata.redelivered })
+    }
+  }
+
+  #forget(context: C): void {
+    this.#messages = this.#messages.filter((message) => message !== context)
+    if (this.#messages.length > 0) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  #warn({ log }: C, prefetch: number): void {
+    if (this.#warned) return
+    this.#warned = true
+    log.warning(
+      `prefetch is ${prefetch} and a batch takes ${this.#options.maxEntries}: batches end by time-out with ${prefetch} messages at most; raise prefetch`,
+    )
+  }
+}
