@@ -1,0 +1,197 @@
+/**
+ * What all commands share: where the broker's URL comes from, how arguments are read, how a command ends.
+ *
+ * Names and options are accepted with underscores as well as hyphens, as the Python toolkit's scripts spell them.
+ */
+import { readFileSync, statSync } from 'node:fs'
+import { ConnectionError, InvalidSettingError, PublishRefusedError, TopologyError, UnroutableError } from '../errors.ts'
+import { AmqpConnection, type ConnectionSettings } from '../transport/amqp-connection.ts'
+import { type BrokerUrl, parseBrokerUrl } from '../transport/broker-url.ts'
+
+/** Exit codes, the same for every command. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  /** The command line is wrong. */
+  usage: 2,
+  /** A part was done. */
+  partial: 3,
+  /** The broker cannot be reached, or refuses us. */
+  unreachable: 4,
+  notFound: 5,
+  /** A command was answered with an error result. */
+  errorResult: 6,
+  /** No queue takes the message, or the broker refused it. */
+  unroutable: 7,
+  /** Nobody answered in time. */
+  timeout: 124,
+  interrupted: 130,
+} as const
+
+/** The command line is wrong: the message says how to mend it. */
+export class UsageError extends Error {}
+
+/** The management API does not answer, or refuses us. */
+export class ManagementError extends Error {}
+
+const MOST_BACKLOG = 4 * 1024 * 1024
+
+/** What a command writes to, and how it is told to end. */
+export interface Terminal {
+  /** To standard output, a whole line. */
+  print(line: string): void
+  /** Resolves when what was printed is out, so that a slow reader is not buried. */
+  drained(): Promise<void>
+  /** How much of what was printed is not out yet, in characters. */
+  readonly backlog: number
+  /** To standard error, a whole line. */
+  say(line: string): void
+  /** Aborts at Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal
+  readonly colours: boolean
+}
+
+export interface BrokerOptions {
+  readonly url?: string
+  readonly urlFile?: string
+}
+
+/**
+ * The broker: an operand that is a URL, else `--url`, `--url-file`, `EVENTAIL_AMQP_URL`, `AMQP_URL`, else localhost.
+ * @returns the broker, and the operands without the URL
+ */
+export function takeBroker(
+  operands: readonly string[],
+  options: BrokerOptions,
+  terminal: Terminal,
+): { broker: BrokerUrl; rest: readonly string[] } {
+  const [first, ...others] = operands
+  const given = first !== undefined && /^amqps?:\/\//.test(first) ? first : undefined
+  const rest = given === undefined ? operands : others
+  const onCommandLine = given ?? options.url
+  if (onCommandLine !== undefined) {
+    const broker = parseBrokerUrl(onCommandLine, 'the broker URL')
+    if (/:\/\/[^/]*:[^/]*@/.test(onCommandLine)) {
+      terminal.say(
+        'warning: a password on the command line is seen by every user of this machine; use --url-file or EVENTAIL_AMQP_URL',
+      )
+    }
+    return { broker, rest }
+  }
+  if (options.urlFile !== undefined)
+    return { broker: parseBrokerUrl(readUrlFile(options.urlFile, terminal), options.urlFile), rest }
+  for (const name of ['EVENTAIL_AMQP_URL', 'AMQP_URL']) {
+    const value = process.env[name]
+    if (value !== undefined && value !== '') return { broker: parseBrokerUrl(value, name), rest }
+  }
+  return { broker: parseBrokerUrl('amqp://localhost'), rest }
+}
+
+function readUrlFile(path: string, terminal: Terminal): string {
+  try {
+    const { mode } = statSync(path)
+    if ((mode & 0o077) !== 0) terminal.say(`warning: ${path} can be read by others; chmod 600 it`)
+    return readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    throw new UsageError(`--url-file: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+/** Commands and options as the parser knows them: `publish_event --filter_fields` is `publish-event --filter-fields`. */
+export function normalise(argv: readonly string[]): string[] {
+  return argv.map((word, index) => {
+    if (index === 0 && /^[a-z_]+$/.test(word)) return word.replaceAll('_', '-')
+    const option = /^--[a-z_]+/.exec(word)?.[0]
+    return option === undefined ? word : option.replaceAll('_', '-') + word.slice(option.length)
+  })
+}
+
+/** Whether a service consumes from a queue of this name: looking at it uses up the one retry of its messages. */
+export function isLiveQueue(queue: string): boolean {
+  return /\.(?:events|commands)$/.test(queue)
+}
+
+/** How the commands connect. */
+export function connectionSettings(command: string): ConnectionSettings {
+  return { name: `eventail ${command}`, connectTimeoutMs: 5_000, heartbeatMs: 30_000 }
+}
+
+/** @throws ConnectionError when the broker cannot be reached now: a command that does one thing does not wait for it */
+export async function checkBroker(broker: BrokerUrl, { signal }: Terminal): Promise<void> {
+  const connection = await AmqpConnection.open(broker, connectionSettings('check'), signal)
+  await connection.shutDown(2_000)
+}
+
+/** A number given on the command line. @throws UsageError */
+export function numberOption(name: string, least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() === '' || !Number.isFinite(value) || value < least) {
+      throw new UsageError(`${name} must be a number of ${least} or more, not '${text}'`)
+    }
+    return value
+  }
+}
+
+/** A whole number given on the command line. @throws UsageError */
+export function wholeOption(name: string, least: number): (text: string) => number {
+  return (text) => {
+    const value = numberOption(name, least)(text)
+    if (!Number.isSafeInteger(value)) throw new UsageError(`${name} must be a whole number, not '${text}'`)
+    return value
+  }
+}
+
+/** The one operand with this name. @throws UsageError when it is missing */
+export function required(operands: readonly string[], index: number, name: string): string {
+  const operand = operands[index]
+  if (operand === undefined) throw new UsageError(`<${name}> is missing`)
+  return operand
+}
+
+/** What an error says to an operator: without a stack, unless it is a bug. */
+export function explain(error: unknown): { text: string; code: number } {
+  const text = error instanceof Error ? error.message : String(error)
+  return { text, code: codeOf(error, text) }
+}
+
+function codeOf(error: unknown, text: string): number {
+  if (error instanceof UsageError || error instanceof InvalidSettingError) return EXIT.usage
+  if (error instanceof ConnectionError || error instanceof ManagementError) return EXIT.unreachable
+  if (error instanceof UnroutableError || error instanceof PublishRefusedError) return EXIT.unroutable
+  if (error instanceof TopologyError && /NOT_FOUND/.test(text)) return EXIT.notFound
+  if (error instanceof TopologyError && /ACCESS_REFUSED/.test(text)) return EXIT.unreachable
+  return EXIT.failed
+}
+
+/** The text without the passwords of URLs. */
+export function withoutPasswords(text: string): string {
+  return text.replaceAll(/(\bamqps?:\/\/[^\s:@/]*:)\S*@/g, '$1***@')
+}
+
+/** Prints lines while the reader keeps up; beyond that they are skipped, and counted aloud. */
+export class SkippingPrinter {
+  readonly #terminal: Terminal
+  #skipped = 0
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal
+  }
+
+  /** @param line called only for lines that are printed */
+  print(line: () => string): void {
+    if (this.#terminal.backlog > MOST_BACKLOG) {
+      this.#skipped += 1
+      return
+    }
+    this.tell()
+    this.#terminal.print(line())
+  }
+
+  /** Says how many were skipped since it was said last, if any. */
+  tell(): void {
+    if (this.#skipped > 0)
+      this.#terminal.say(`(${this.#skipped} messages were skipped: they came faster than they could be shown)`)
+    this.#skipped = 0
+  }
+}

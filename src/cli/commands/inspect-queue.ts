@@ -1,0 +1,94 @@
+/** `eventail inspect-queue`: what is in a queue, without consuming it and without changing its order. */
+import { QueueReader } from '../../transport/queue-reader.ts'
+import { deathsOf, describeDeath, firstDeathOf } from '../../dead-letter/letter.ts'
+import type { IncomingMessage } from '../../wire/message.ts'
+import { visible } from '../../wire/text.ts'
+import {
+  type BrokerOptions,
+  connectionSettings,
+  EXIT,
+  isLiveQueue,
+  required,
+  takeBroker,
+  type Terminal,
+} from '../command-line.ts'
+import { envelopeLine } from '../envelope.ts'
+import { type FilterOptions, isFiltering, makeFilter } from '../filter.ts'
+import { Saver } from '../save.ts'
+import { bodyText, paint, toJson } from '../show.ts'
+
+export interface InspectOptions extends BrokerOptions, FilterOptions {
+  readonly count?: number
+  readonly save?: string | true
+  readonly json?: boolean
+  readonly force?: boolean
+}
+
+export async function inspectQueue(
+  operands: readonly string[],
+  options: InspectOptions,
+  terminal: Terminal,
+): Promise<number> {
+  const { broker, rest } = takeBroker(operands, options, terminal)
+  const queue = required(rest, 0, 'queue')
+  const filter = makeFilter(options)
+  await using reader = await QueueReader.open(broker, queue, connectionSettings('inspect-queue'), terminal.signal)
+  const { messages, consumers } = await reader.counts()
+  if ((isLiveQueue(queue) || consumers > 0) && options.force !== true) {
+    terminal.say(
+      `'${queue}' is a live queue (${messages} messages, ${consumers} consumers). Looking at it makes the broker mark its`,
+    )
+    terminal.say(
+      'messages as redelivered, which uses up the one retry that each has when its handler fails. Use --force to do it all the same.',
+    )
+    return EXIT.failed
+  }
+  const saver =
+    options.save === undefined
+      ? undefined
+      : new Saver(options.save === true ? '.' : options.save, options.json === true ? true : 'as-is')
+  const count = options.count === undefined || options.count === 0 ? messages : options.count
+  let shown = 0
+  for await (const message of reader.messages(isFiltering(options) ? messages : Math.min(count, messages))) {
+    if (terminal.signal.aborted || shown >= count) break
+    if (!(await filter(message))) continue
+    shown += 1
+    const saved = saver?.save(message)
+    terminal.print(
+      options.json === true && saver === undefined ? envelopeLine(message) : textOf(message, shown, terminal.colours),
+    )
+    if (saved !== undefined) terminal.print(`    saved as ${saved}`)
+    await terminal.drained()
+  }
+  terminal.say(
+    `${shown} of ${messages} messages of '${queue}' shown; they are where they were, and the broker marks those that were read as redelivered`,
+  )
+  return EXIT.ok
+}
+
+function textOf(message: IncomingMessage, number: number, colours: boolean): string {
+  const { headers = {}, timestamp, ...properties } = message.properties
+  const facts = Object.entries({
+    exchange: message.exchange,
+    ...properties,
+    sent: timestamp?.toISOString(),
+    redelivered: message.redelivered || undefined,
+  })
+    .filter(([, value]) => value !== undefined && value !== '')
+    .map(([name, value]) => `    ${name}: ${visible(String(value))}`)
+  const own = Object.entries(headers)
+    .filter(([name]) => name !== 'x-death' && !name.startsWith('x-first-death-'))
+    .map(([name, value]) => `    ${visible(name)}: ${visible(typeof value === 'string' ? value : toJson(value))}`)
+  const first = firstDeathOf(headers)
+  const deaths = deathsOf(headers).map(
+    (death) => `    ${paint(colours, 'red', 'dead:')} ${describeDeath(death, new Date())}`,
+  )
+  return [
+    `${number}. ${paint(colours, 'bold', visible(message.routingKey))}  (${message.body.byteLength} bytes)`,
+    ...facts,
+    ...own,
+    ...(first === undefined ? [] : [`    first published on: ${visible(first.exchange)}`]),
+    ...deaths,
+    bodyText(message),
+  ].join('\n')
+}

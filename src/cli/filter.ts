@@ -1,0 +1,68 @@
+/** Which messages a command is about: topic patterns, fields of the payload, JSONata expressions over the envelope. */
+import jsonata from 'jsonata'
+import { matches } from '../topology/match.ts'
+import { checkPattern } from '../topology/names.ts'
+import type { IncomingMessage } from '../wire/message.ts'
+import { UsageError } from './command-line.ts'
+import { envelopeOf } from './envelope.ts'
+import { bodyOf } from './show.ts'
+
+export interface FilterOptions {
+  /** Topic patterns for the routing key; one has to match. */
+  readonly filter?: readonly string[] | undefined
+  /** `path.to.field=value`; all have to match. */
+  readonly filterFields?: readonly string[] | undefined
+  /** JSONata over the envelope; has to be true. */
+  readonly where?: string | undefined
+}
+
+/** Whether the options leave anything out. */
+export function isFiltering({ filter = [], filterFields = [], where }: FilterOptions): boolean {
+  return filter.length > 0 || filterFields.length > 0 || where !== undefined
+}
+
+export type Filter = (message: IncomingMessage) => Promise<boolean>
+
+/** @throws UsageError when a pattern, a field or the expression is wrong */
+export function makeFilter({ filter = [], filterFields = [], where }: FilterOptions): Filter {
+  for (const pattern of filter) checkPattern('--filter', pattern)
+  const fields = filterFields.map(parseField)
+  const expression = where === undefined ? undefined : compile(where)
+  return async (message) => {
+    if (filter.length > 0 && !filter.some((pattern) => matches(pattern, message.routingKey))) return false
+    if (fields.length === 0 && expression === undefined) return true
+    const body = bodyOf(message)
+    if (fields.length > 0 && (!body.decoded || !fields.every((field) => fits(body.value, field)))) return false
+    if (expression === undefined) return true
+    return (await expression.evaluate(envelopeOf(message, body))) === true
+  }
+}
+
+interface Field {
+  readonly path: readonly string[]
+  readonly text: string
+}
+
+function parseField(field: string): Field {
+  const at = field.indexOf('=')
+  if (at < 1) throw new UsageError(`--filter-fields: '${field}' is not path.to.field=value`)
+  return { path: field.slice(0, at).split('.'), text: field.slice(at + 1) }
+}
+
+function fits(payload: unknown, { path, text }: Field): boolean {
+  let value = payload
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return false
+    value = (value as Record<string, unknown>)[key]
+  }
+  return typeof value === 'string' ? value === text : JSON.stringify(value) === text
+}
+
+function compile(where: string): jsonata.Expression {
+  try {
+    return jsonata(where, { timeout: 2000, stack: 200 })
+  } catch (error) {
+    const { message, position } = error as jsonata.JsonataError
+    throw new UsageError(`--where: ${message} (at character ${position})`)
+  }
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+/** The command line as a process: its streams, its signals, its exit codes. What the commands are is in `program.ts`. */
+import { readFileSync } from 'node:fs'
+import { CommanderError } from 'commander'
+import { EXIT, explain, normalise, type Terminal, withoutPasswords } from './command-line.ts'
+import { Output } from './output.ts'
+import { buildProgram } from './program.ts'
+
+/** How long what was printed may take to go out once the command was interrupted. */
+const LAST_WORDS_MS = 500
+
+const interrupt = new AbortController()
+// whoever reads our output may go away: there is nobody to write to then
+const output = new Output(() => process.exit(EXIT.ok))
+
+const terminal: Terminal = {
+  print: (line) => output.print(line),
+  drained: () => output.drained(),
+  get backlog() {
+    return output.backlog
+  },
+  say: (line) => void process.stderr.write(`${withoutPasswords(line)}\n`),
+  signal: interrupt.signal,
+  colours: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
+}
+
+async function run(): Promise<number> {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  let code: number = EXIT.ok
+  const program = buildProgram(version, terminal, (result) => {
+    code = result
+  })
+  try {
+    await program.parseAsync(normalise(process.argv.slice(2)), { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    if (interrupt.signal.aborted) return EXIT.interrupted
+    const { text, code: failure } = explain(error)
+    terminal.say(`eventail: ${text}`)
+    return failure
+  }
+  return interrupt.signal.aborted ? EXIT.interrupted : code
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    if (interrupt.signal.aborted) process.exit(EXIT.interrupted)
+    interrupt.abort()
+  })
+}
+process.stderr.on('error', () => {})
+process.exitCode = await run()
+if (interrupt.signal.aborted) setTimeout(() => process.exit(), LAST_WORDS_MS).unref()
+await output.drained()

@@ -1,0 +1,209 @@
+/** Which commands and options there are. The code of a command is loaded only when it runs, so that help comes at once. */
+import { Command } from 'commander'
+import { type BrokerOptions, numberOption, type Terminal, UsageError, wholeOption } from './command-line.ts'
+
+type Run<O extends BrokerOptions> = (operands: readonly string[], options: O, terminal: Terminal) => Promise<number>
+
+interface Declaration<O extends BrokerOptions> {
+  readonly name: string
+  readonly usage: string
+  readonly description: string
+  /** Shown in the help, each after `eventail `. */
+  readonly examples: readonly string[]
+  readonly load: () => Promise<Run<O>>
+}
+
+const FILTERS = {
+  keys: ['--filter <patterns...>', 'only these routing keys: topic patterns, of which one has to match'],
+  fields: ['--filter-fields <fields...>', 'only payloads with these values: path.to.field=value; all have to match'],
+  where: ['--where <expression>', 'only where this JSONata expression over the envelope is true (docs/cli.md)'],
+} as const
+const MANAGEMENT = ['--management-url <url>', "the broker's management API (default: port 15672 of its host)"] as const
+
+/** @param done told the exit code of the command that ran */
+export function buildProgram(version: string, terminal: Terminal, done: (code: number) => void): Command {
+  const program = new Command('eventail')
+    .description('See, send, inspect and repair what is on the bus.')
+    .version(version)
+    .showHelpAfterError('(--help tells more)')
+    .addHelpText('after', GENERAL_HELP)
+  const declare: Declare = (declaration) => command(program, declaration, terminal, done)
+  declareWatchers(declare)
+  declareSenders(declare)
+  declareRepairs(declare)
+  for (const one of [program, ...program.commands]) one.exitOverride()
+  return program
+}
+
+type Declare = <O extends BrokerOptions>(declaration: Declaration<O>) => Command
+
+const GENERAL_HELP = `
+The broker is the URL given first, else --url, --url-file, EVENTAIL_AMQP_URL, AMQP_URL, else amqp://localhost.
+Names and options may be spelt with underscores: publish_event, --filter_fields.
+An option that takes several values takes all that follow: put operands before it, or "--" in between.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done in part, 4 broker unreachable or refused, 5 not found,
+6 the command was answered with an error, 7 no queue takes it or the broker refused it, 124 no answer in time,
+130 interrupted.`
+
+function declareWatchers(declare: Declare): void {
+  declare({
+    name: 'logger',
+    usage: '[amqp_url] [pattern...]',
+    description: 'show the logs as they go',
+    examples: [
+      'logger',
+      'logger --level WARNING',
+      "logger 'pong.*' '*.EMERGENCY'",
+      'logger --service ping pong --json',
+    ],
+    load: async () => (await import('./commands/logger.ts')).logger,
+  })
+    .option('--filter <patterns...>', 'log patterns, as service.LEVEL (default: all)')
+    .option('--level <level>', 'this level and the more severe ones')
+    .option('--service <names...>', 'logs of these services')
+    .option('--json', 'one envelope in JSON a line')
+
+  declare({
+    name: 'monitor',
+    usage: '[amqp_url]',
+    description: 'show events, commands, results and configurations as they go',
+    examples: [
+      'monitor',
+      "monitor --events CallStarted 'billing.#' --filter-fields caller.country=FR",
+      'monitor --commands --where \'status = "error"\'',
+      'monitor --events --save captured --json',
+    ],
+    load: async () => (await import('./commands/monitor.ts')).monitor,
+  })
+    .option('--events [patterns...]', 'events, by topic patterns')
+    .option('--commands [patterns...]', 'commands and results, by topic patterns')
+    .option('--configurations [patterns...]', 'configurations, by topic patterns')
+    .option(...FILTERS.keys)
+    .option(...FILTERS.fields)
+    .option(...FILTERS.where)
+    .option('--save [folder]', 'save payloads to files, as CBOR (default folder: here)')
+    .option('--json', 'one envelope in JSON a line; with --save: save as JSON')
+}
+
+function declareSenders(declare: Declare): void {
+  for (const kind of ['event', 'configuration'] as const) {
+    declare({
+      name: `publish-${kind}`,
+      usage: `[amqp_url] <${kind}> <payload>`,
+      description: `publish ${kind === 'event' ? 'an event' : 'a configuration'}; the payload is a .json or .cbor file, or - for stdin`,
+      examples: [`publish-${kind} Told told.json`, `publish-${kind} Told - --mandatory < told.json`],
+      load: async () => {
+        const { publish } = await import('./commands/publish.ts')
+        return (operands, options, to) => publish(kind, operands, options, to)
+      },
+    })
+      .option(
+        '--format <format>',
+        'cbor or json: how it is sent (default: cbor), and what stdin holds (default: json)',
+        formatOption,
+      )
+      .option('--conversation <id>', 'the conversation that it belongs to (default: a new one)')
+      .option('--mandatory', 'fail when no queue takes it')
+      .option('--repeat <n>', 'publish it so many times', wholeOption('--repeat', 1))
+      .option('--rate <n>', 'so many a second at most', numberOption('--rate', 0.001))
+  }
+  declare({
+    name: 'send-command',
+    usage: '[amqp_url] <service.Command> <payload>',
+    description: 'send a command and wait for its result',
+    examples: [
+      'send-command pong.EchoMessage ping.json',
+      'echo \'{"n": 1}\' | eventail send-command pong.EchoMessage - --timeout 5',
+    ],
+    load: async () => (await import('./commands/send-command.ts')).sendCommand,
+  })
+    .option('--timeout <seconds>', 'how long to wait (default: 60)', numberOption('--timeout', 0.001))
+    .option(
+      '--format <format>',
+      'cbor or json: how it is sent (default: cbor), and what stdin holds (default: json)',
+      formatOption,
+    )
+    .option('--conversation <id>', 'the conversation that it belongs to (default: a new one)')
+    .option('--json', 'print the envelope of the result as JSON')
+}
+
+function declareRepairs(declare: Declare): void {
+  declare({
+    name: 'inspect-queue',
+    usage: '[amqp_url] <queue>',
+    description: 'show what is in a queue, without consuming it and without changing its order',
+    examples: ['inspect-queue dead-letters --count 10', 'inspect-queue dead-letters --filter CallStarted --json'],
+    load: async () => (await import('./commands/inspect-queue.ts')).inspectQueue,
+  })
+    .option('--count <n>', 'messages to show (default: 0, all)', wholeOption('--count', 0))
+    .option(...FILTERS.keys)
+    .option(...FILTERS.fields)
+    .option(...FILTERS.where)
+    .option('--save [folder]', 'save payloads to files, as they are (default folder: here)')
+    .option('--json', 'one envelope in JSON a line; with --save: save as JSON')
+    .option('--force', 'also for a live queue, whose messages lose the one retry that each has')
+
+  declare({
+    name: 'resurrect',
+    usage: '[amqp_url] <queue>',
+    description: 'replay dead letters; what is not confirmed stays',
+    examples: [
+      'resurrect dead-letters --dry-run',
+      "resurrect dead-letters --filter 'pong.*' --canary",
+      'resurrect dead-letters --count 100 --rate 10',
+    ],
+    load: async () => (await import('./commands/resurrect.ts')).resurrectCommand,
+  })
+    .option('--count <n>', 'letters to replay (default: 0, all)', wholeOption('--count', 0))
+    .option('--batch-size <n>', 'letters on their way at the same time (default: 100)', wholeOption('--batch-size', 1))
+    .option('--rate <n>', 'so many a second at most', numberOption('--rate', 0.001))
+    .option(...FILTERS.keys)
+    .option(...FILTERS.fields)
+    .option(...FILTERS.where)
+    .option('--dry-run', 'only list what would go where, and who would receive it')
+    .option('--canary', 'begin with 1, 2, 5, 10… and stop when letters come back dead')
+    .option(...MANAGEMENT)
+    .option('--json', 'one envelope in JSON a line, with what became of the letter')
+    .option('--force', 'also from a live queue of a service')
+
+  declare({
+    name: 'dead',
+    usage: '[amqp_url] [queue...]',
+    description: 'show what is in the dead-letter queues, by name, service and reason',
+    examples: ['dead', 'dead dead-letters --json', 'dead --watch'],
+    load: async () => (await import('./commands/dead.ts')).dead,
+  })
+    .option('--watch', 'show letters as they die, with the reason from the log bus')
+    .option('--exchange <name>', 'the dead-letter exchange to watch (default: am-dlx)')
+    .option(...MANAGEMENT)
+    .option('--json', 'one object in JSON a line')
+}
+
+function command<O extends BrokerOptions>(
+  program: Command,
+  { name, usage, description, examples, load }: Declaration<O>,
+  terminal: Terminal,
+  done: (code: number) => void,
+): Command {
+  return program
+    .command(name)
+    .description(description)
+    .usage(`${usage} [options]`)
+    .argument('[operands...]')
+    .option('--url <url>', "the broker's URL (a password in it is seen by all users of the machine)")
+    .option('--url-file <file>', "a file that holds the broker's URL")
+    .addHelpText(
+      'after',
+      `\nExamples:\n${examples.map((example) => `  eventail ${example}`).join('\n')}`.replace('eventail echo', 'echo'),
+    )
+    .action(async (operands: string[], options: O) => {
+      const run = await load()
+      done(await run(operands, options, terminal))
+    })
+}
+
+function formatOption(text: string): 'cbor' | 'json' {
+  if (text === 'cbor' || text === 'json') return text
+  throw new UsageError(`--format must be cbor or json, not '${text}'`)
+}
