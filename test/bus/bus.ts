@@ -1,0 +1,67 @@
+/**
+ * What tests of the bus are given: a virtual host of the file's own on a real broker, and a probe in it.
+ *
+ * With EVENTAIL_AMQP_URL the virtual host is the one of that URL, and tests that need to command the broker are skipped.
+ */
+import { randomUUID } from 'node:crypto'
+import { test as base, inject } from 'vitest'
+import { Management } from './management.ts'
+import { type Listening, Probe } from './probe.ts'
+
+interface FileFixtures {
+  /** The AMQP URL of the file's virtual host. */
+  url: string
+  /** Commands the broker. Using it skips the test on a broker that is not ours. */
+  management: Management
+}
+
+interface TestFixtures {
+  probe: Probe
+  /**
+   * Dead letters of this file: a dead-letter exchange with a queue, and the policy for all event and command queues.
+   * Must be asked for before a service declares its queues.
+   */
+  dead: Listening
+}
+
+const vhost = `test-${randomUUID()}`
+
+export const test = base
+  .extend<FileFixtures>({
+    url: [
+      // oxlint-disable-next-line no-empty-pattern -- fixtures are told what they need by what they destructure
+      async ({}, use) => {
+        const managementUrl = inject('managementUrl')
+        if (managementUrl === '') {
+          await use(inject('brokerUrl'))
+          return
+        }
+        const management = new Management(managementUrl, vhost)
+        await management.createVhost()
+        await use(`${inject('brokerUrl')}/${vhost}`)
+        await management.deleteVhost()
+      },
+      { scope: 'file' },
+    ],
+    management: [
+      async ({ url: _url }, use) => {
+        await use(new Management(inject('managementUrl'), vhost))
+      },
+      { scope: 'file' },
+    ],
+  })
+  .extend<TestFixtures>({
+    probe: async ({ url }, use) => {
+      const probe = await Probe.open(url)
+      await use(probe)
+      await probe.close()
+    },
+    dead: async ({ probe, management }, use) => {
+      const channel = await probe.channel()
+      await channel.assertExchange('am-dlx', 'topic', { durable: true })
+      await management.setPolicy('DLX', '.*\\.events|.*\\.commands', { 'dead-letter-exchange': 'am-dlx' })
+      await use(await probe.listen('am-dlx', '#'))
+    },
+  })
+
+export { type Listening, Probe, jsonOf, recordOf } from './probe.ts'
