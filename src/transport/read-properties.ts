@@ -6,6 +6,7 @@
  * message, delivered again and again, would stop a service for good. This reader never throws and never leaves the frame.
  * Source: AMQP 0-9-1, sections 2.3.5.2 and 4.2.5, and RabbitMQ's errata on field types.
  */
+import { isUtf8 } from 'node:buffer'
 import type { IncomingProperties } from '../wire/message.ts'
 import { MAX_DEPTH } from '../wire/payload-model.ts'
 
@@ -76,8 +77,11 @@ class Reader {
     return this.#bytes.readUInt16BE(this.#pass(2))
   }
 
+  /** Text by definition: what is not could be neither answered nor sent again as it is. */
   shortString(): string {
-    return this.#text(this.uint8())
+    const text = this.#text(this.uint8())
+    if (typeof text !== 'string') throw new RangeError('a text in them is not UTF-8')
+    return text
   }
 
   /** Invalid for what is out of the range of dates. */
@@ -172,9 +176,14 @@ class Reader {
     return this.part()
   }
 
-  #text(length: number): string {
+  /** @returns the bytes where they are no UTF-8 */
+  #text(length: number): string | Uint8Array {
     const start = this.#pass(length)
-    return this.#bytes.toString('utf8', start, start + length)
+    const text = this.#bytes.toString('utf8', start, start + length)
+    if (!text.includes('\ufffd')) return text
+    const bytes = this.#bytes.subarray(start, start + length)
+    // the buffer of the frame is used again
+    return isUtf8(bytes) ? text : Uint8Array.from(bytes)
   }
 
   /** The buffer of the frame is used again. */

@@ -130,5 +130,6 @@ function isPresent(headers: Readonly<Record<string, unknown>>, key: string): boo
 function asText(value: unknown): string {
   if (typeof value === 'string') return value
   if (typeof value === 'bigint') return value.toString()
+  if (value instanceof Uint8Array) return Buffer.from(value).toString()
   return JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? item.toString() : item)) ?? ''
 }

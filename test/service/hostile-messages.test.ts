@@ -100,8 +100,11 @@ async function settled(id: string, target: Attacked, dead: Listening): Promise<'
   return outcome
 }
 
-/** After the attack: a good message is handled at once, on the same connections; all is settled; no record can harm a terminal. */
-async function expectUnharmed(target: Attacked, probe: Probe) {
+/**
+ * After the attack: a good message is handled at once, on the same connections; all is settled, and nothing that was handled
+ * died after all; no record can harm a terminal.
+ */
+async function expectUnharmed(target: Attacked, probe: Probe, dead?: Listening) {
   await probe.event('Good', 1, { messageId: 'good' })
   await expect.poll(() => target.handled.has('good'), { timeout: 1000, interval: 2 }).toBe(true)
   expect(target.readies()).toBe(1)
@@ -111,6 +114,7 @@ async function expectUnharmed(target: Attacked, probe: Probe) {
   for (const queue of ['events', 'commands']) {
     expect(await probe.counts(`${target.running.service}.${queue}`)).toEqual({ messages: 0, consumers: 0 })
   }
+  expect(dead?.received.map(({ properties }) => properties.messageId) ?? []).toEqual([])
   const raw = target.records.map((record) => formatRecord(record, false)).filter((shown) => hasControl(shown))
   expect(raw).toEqual([])
 }
@@ -138,7 +142,7 @@ test(
       expect([name, await settled(name, target, dead)]).toEqual([name, bytes.length === 0 ? 'handled' : 'dead'])
     }
     expect(heapUsed() - before).toBeLessThan(MEMORY_LEFT)
-    await expectUnharmed(target, probe)
+    await expectUnharmed(target, probe, dead)
   },
   TEST_MS,
 )
@@ -187,7 +191,7 @@ test(
     }
     expect(heapUsed() - before).toBeLessThan(MEMORY_LEFT)
     expect(Reflect.get({}, 'polluted')).toBeUndefined()
-    await expectUnharmed(target, probe)
+    await expectUnharmed(target, probe, dead)
   },
   TEST_MS,
 )
@@ -206,7 +210,11 @@ const DEAD = [
   'events: empty headers',
   'events: no conversation_id',
   'events: conversation_id in __proto__',
+  'events: bytes that are no text',
+  'events: header name that is no text',
   'events: conversation_id twice',
+  'commands: reply_to bytes that are no text',
+  'commands: correlation_id bytes that are no text',
   'commands: neither command nor result',
   'commands: command without conversation_id',
   'commands: verb __proto__',
@@ -240,7 +248,7 @@ test(
     expect(statuses.filter((name) => outcomes[name] !== 'dead')).toEqual([])
     expect(heapUsed() - before).toBeLessThan(MEMORY_LEFT)
     expect(Reflect.get({}, 'polluted')).toBeUndefined()
-    await expectUnharmed(target, probe)
+    await expectUnharmed(target, probe, dead)
   },
   TEST_MS,
 )

@@ -96,3 +96,11 @@ test('headers that cannot be read leave the other properties readable', () => {
   const unreadable = 'its headers cannot be read: field type 0x3f is unknown'
   expect(readProperties(bytes)).toEqual({ headers: {}, messageId: 'm', unreadable })
 })
+
+test('a property that is not UTF-8 makes the properties unreadable, and a header that is not is bytes', () => {
+  const replyTo = readProperties(Buffer.from([0x02, 0, 2, 0xc3, 0x28]))
+  expect(replyTo).toEqual({ unreadable: 'its properties cannot be read: a text in them is not UTF-8' })
+  expect(readProperties(header(0x53, 0, 0, 0, 2, 0xff, 0xfe))).toEqual({ headers: { h: Uint8Array.of(0xff, 0xfe) } })
+  // U+FFFD itself is text
+  expect(readProperties(header(0x53, 0, 0, 0, 3, 0xef, 0xbf, 0xbd))).toEqual({ headers: { h: '\ufffd' } })
+})
