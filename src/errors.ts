@@ -113,6 +113,11 @@ export class TopologyError extends EventailError {
   readonly code = 'TOPOLOGY'
 }
 
+/** The broker's management API does not answer, or refuses the user. */
+export class ManagementError extends EventailError {
+  readonly code = 'MANAGEMENT'
+}
+
 /** Base of the outcomes of a publish that was not confirmed (or that reached no queue although it had to). */
 export abstract class PublishError extends EventailError {
   readonly exchange: string

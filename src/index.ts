@@ -23,6 +23,7 @@ export {
   EventailError,
   InvalidMessageError,
   InvalidSettingError,
+  ManagementError,
   NoHandlerError,
   PayloadDecodeError,
   PayloadEncodeError,

@@ -4,7 +4,14 @@
  * Names and options are accepted with underscores as well as hyphens, as the Python toolkit's scripts spell them.
  */
 import { readFileSync, statSync } from 'node:fs'
-import { ConnectionError, InvalidSettingError, PublishRefusedError, TopologyError, UnroutableError } from '../errors.ts'
+import {
+  ConnectionError,
+  InvalidSettingError,
+  ManagementError,
+  PublishRefusedError,
+  TopologyError,
+  UnroutableError,
+} from '../errors.ts'
 import { AmqpConnection, type ConnectionSettings } from '../transport/amqp-connection.ts'
 import { type BrokerUrl, parseBrokerUrl } from '../transport/broker-url.ts'
 
@@ -28,11 +35,11 @@ export const EXIT = {
   interrupted: 130,
 } as const
 
+/** Who sent it, in what the command line sends (`app_id`). */
+export const CLI_NAME = 'eventail-cli'
+
 /** The command line is wrong: the message says how to mend it. */
 export class UsageError extends Error {}
-
-/** The management API does not answer, or refuses us. */
-export class ManagementError extends Error {}
 
 const MOST_BACKLOG = 4 * 1024 * 1024
 
@@ -106,11 +113,6 @@ export function normalise(argv: readonly string[]): string[] {
   })
 }
 
-/** Whether a service consumes from a queue of this name: looking at it uses up the one retry of its messages. */
-export function isLiveQueue(queue: string): boolean {
-  return /\.(?:events|commands)$/.test(queue)
-}
-
 /** How the commands connect. */
 export function connectionSettings(command: string): ConnectionSettings {
   return { name: `eventail ${command}`, connectTimeoutMs: 5_000, heartbeatMs: 30_000 }
@@ -147,6 +149,11 @@ export function required(operands: readonly string[], index: number, name: strin
   const operand = operands[index]
   if (operand === undefined) throw new UsageError(`<${name}> is missing`)
   return operand
+}
+
+/** @throws UsageError when there is an operand that means nothing */
+export function refuseOperands([first]: readonly string[]): void {
+  if (first !== undefined) throw new UsageError(`unexpected '${first}'`)
 }
 
 /** What an error says to an operator: without a stack, unless it is a bug. */

@@ -1,6 +1,7 @@
 /** Which commands and options there are. The code of a command is loaded only when it runs, so that help comes at once. */
-import { Command } from 'commander'
-import { type BrokerOptions, numberOption, type Terminal, UsageError, wholeOption } from './command-line.ts'
+import { Argument, Command, Option } from 'commander'
+import { LEVELS } from '../log/levels.ts'
+import { type BrokerOptions, EXIT, numberOption, type Terminal, wholeOption } from './command-line.ts'
 
 type Run<O extends BrokerOptions> = (operands: readonly string[], options: O, terminal: Terminal) => Promise<number>
 
@@ -31,6 +32,8 @@ export function buildProgram(version: string, terminal: Terminal, done: (code: n
   declareWatchers(declare)
   declareSenders(declare)
   declareRepairs(declare)
+  declareOverviews(declare)
+  declareCompletion(program, terminal, done)
   for (const one of [program, ...program.commands]) one.exitOverride()
   return program
 }
@@ -60,7 +63,12 @@ function declareWatchers(declare: Declare): void {
     load: async () => (await import('./commands/logger.ts')).logger,
   })
     .option('--filter <patterns...>', 'log patterns, as service.LEVEL (default: all)')
-    .option('--level <level>', 'this level and the more severe ones')
+    .addOption(
+      new Option('--level <level>', 'this level and the more severe ones')
+        .choices(LEVELS)
+        // in small letters, too; what is no level is refused by the command
+        .argParser((level) => level),
+    )
     .option('--service <names...>', 'logs of these services')
     .option('--json', 'one envelope in JSON a line')
 
@@ -98,11 +106,7 @@ function declareSenders(declare: Declare): void {
         return (operands, options, to) => publish(kind, operands, options, to)
       },
     })
-      .option(
-        '--format <format>',
-        'cbor or json: how it is sent (default: cbor), and what stdin holds (default: json)',
-        formatOption,
-      )
+      .addOption(payloadFormat())
       .option('--conversation <id>', 'the conversation that it belongs to (default: a new one)')
       .option('--mandatory', 'fail when no queue takes it')
       .option('--repeat <n>', 'publish it so many times', wholeOption('--repeat', 1))
@@ -119,11 +123,7 @@ function declareSenders(declare: Declare): void {
     load: async () => (await import('./commands/send-command.ts')).sendCommand,
   })
     .option('--timeout <seconds>', 'how long to wait (default: 60)', numberOption('--timeout', 0.001))
-    .option(
-      '--format <format>',
-      'cbor or json: how it is sent (default: cbor), and what stdin holds (default: json)',
-      formatOption,
-    )
+    .addOption(payloadFormat())
     .option('--conversation <id>', 'the conversation that it belongs to (default: a new one)')
     .option('--json', 'print the envelope of the result as JSON')
 }
@@ -156,7 +156,7 @@ function declareRepairs(declare: Declare): void {
     load: async () => (await import('./commands/resurrect.ts')).resurrectCommand,
   })
     .option('--count <n>', 'letters to replay (default: 0, all)', wholeOption('--count', 0))
-    .option('--batch-size <n>', 'letters on their way at the same time (default: 100)', wholeOption('--batch-size', 1))
+    .option('--batch-size <n>', 'letters on their way at the same time (default: 500)', wholeOption('--batch-size', 1))
     .option('--rate <n>', 'so many a second at most', numberOption('--rate', 0.001))
     .option(...FILTERS.keys)
     .option(...FILTERS.fields)
@@ -178,6 +178,64 @@ function declareRepairs(declare: Declare): void {
     .option('--exchange <name>', 'the dead-letter exchange to watch (default: am-dlx)')
     .option(...MANAGEMENT)
     .option('--json', 'one object in JSON a line')
+}
+
+function declareOverviews(declare: Declare): void {
+  declare({
+    name: 'trace',
+    usage: '[amqp_url] <conversation>',
+    description: 'follow one conversation live, across all services',
+    examples: ['trace 0199f4c1-7f3a-7c52-9d0e-8f6a2b1c3d4e', 'trace my-test --mermaid --idle 5'],
+    load: async () => (await import('./commands/trace.ts')).trace,
+  })
+    .option(
+      '--idle <seconds>',
+      'end when nothing happened for so long (default: at Ctrl-C)',
+      numberOption('--idle', 0.1),
+    )
+    .option('--mermaid', 'print a sequence diagram at the end')
+    .option(...MANAGEMENT)
+    .option('--json', 'one envelope in JSON a line, with its place in the conversation')
+
+  declare({
+    name: 'services',
+    usage: '[amqp_url]',
+    description: 'show who is on the bus: services, their workers, queues and subscriptions',
+    examples: ['services', 'services --format mermaid > bus.mmd', 'services --json'],
+    load: async () => (await import('./commands/services.ts')).services,
+  })
+    .addOption(new Option('--format <format>', 'how (default: table)').choices(['table', 'json', 'mermaid', 'dot']))
+    .option('--json', 'the same as --format json')
+    .option(...MANAGEMENT)
+
+  declare({
+    name: 'doctor',
+    usage: '[amqp_url]',
+    description: 'say what is wrong with the bus, and how to mend it; exit code 0 only when it is well',
+    examples: ['doctor', 'doctor --watch 30', 'doctor --json'],
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  })
+    .option(
+      '--watch <seconds>',
+      'how long to see whether dead letters come in (default: 2)',
+      numberOption('--watch', 0),
+    )
+    .option(...MANAGEMENT)
+    .option('--json', 'one finding in JSON a line')
+}
+
+function declareCompletion(program: Command, terminal: Terminal, done: (code: number) => void): void {
+  program
+    .command('completion')
+    .description('print a script with which a shell completes commands and options')
+    .usage('<bash|zsh|fish>')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+    .addHelpText('after', '\nExamples:\n  source <(eventail completion bash)\n  eventail completion fish | source')
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completionFor } = await import('./completion.ts')
+      terminal.print(completionFor(shell, program))
+      done(EXIT.ok)
+    })
 }
 
 function command<O extends BrokerOptions>(
@@ -203,7 +261,9 @@ function command<O extends BrokerOptions>(
     })
 }
 
-function formatOption(text: string): 'cbor' | 'json' {
-  if (text === 'cbor' || text === 'json') return text
-  throw new UsageError(`--format must be cbor or json, not '${text}'`)
+function payloadFormat(): Option {
+  return new Option(
+    '--format <format>',
+    'how it is sent (default: cbor), and what stdin holds (default: json)',
+  ).choices(['cbor', 'json'])
 }

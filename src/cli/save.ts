@@ -7,7 +7,7 @@ import { constants, mkdirSync, openSync, closeSync, writeFileSync } from 'node:f
 import { join } from 'node:path'
 import type { IncomingMessage } from '../wire/message.ts'
 import { encodePayload } from '../wire/payload.ts'
-import { bodyOf, toJson } from './show.ts'
+import { bodyOf, toJson } from '../observe/body.ts'
 
 const LONGEST_NAME = 80
 

@@ -1,7 +1,7 @@
 /** Messages as text for a terminal: one line, or a block with everything. Whatever comes from the wire is escaped. */
 import { inspect, styleText } from 'node:util'
 import type { IncomingMessage } from '../wire/message.ts'
-import { decodePayload } from '../wire/payload.ts'
+import { bodyOf } from '../observe/body.ts'
 import { visible, visibleLines } from '../wire/text.ts'
 
 type Style = Parameters<typeof styleText>[0]
@@ -11,19 +11,6 @@ export function paint(colours: boolean, style: Style, text: string): string {
   return colours ? styleText(style, text, { validateStream: false }) : text
 }
 
-/** A body, decoded where it can be. */
-export type Body =
-  | { readonly decoded: true; readonly value: unknown }
-  | { readonly decoded: false; readonly problem: string }
-
-export function bodyOf(message: IncomingMessage): Body {
-  try {
-    return { decoded: true, value: decodePayload(message.body, message.properties.contentType) }
-  } catch (error) {
-    return { decoded: false, problem: error instanceof Error ? error.message : String(error) }
-  }
-}
-
 /** A value as text of several lines, escaped. */
 export function valueText(value: unknown): string {
   return visibleLines(
@@ -31,22 +18,31 @@ export function valueText(value: unknown): string {
   )
 }
 
-// What JSON leaves as it is and a terminal would obey: C1 controls, DEL, line separators, bidirectional controls.
-// oxlint-disable-next-line no-control-regex -- these are the characters that are looked for
-const INVISIBLE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
+/** A value on one line, cut where it grows long, escaped. */
+export function oneLine(value: unknown, most = 160): string {
+  const shown = inspect(value, {
+    depth: 6,
+    maxStringLength: 120,
+    maxArrayLength: 20,
+    breakLength: Infinity,
+    compact: true,
+  })
+  const line = visible(shown)
+  return line.length > most ? `${line.slice(0, most)}…` : line
+}
 
-/** A value as JSON; bytes become `{ "$bytes": base64 }`, big integers text. */
-export function toJson(value: unknown, indent?: number): string {
-  const json = JSON.stringify(
-    value,
-    function replace(this: Record<string, unknown>, key: string, item: unknown) {
-      const raw = this[key]
-      if (raw instanceof Uint8Array) return { $bytes: Buffer.from(raw).toString('base64') }
-      return typeof item === 'bigint' ? item.toString() : item
-    },
-    indent,
-  )
-  return json.replaceAll(INVISIBLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+const COLOURS: Readonly<Record<string, Style>> = {
+  event: 'cyan',
+  command: 'magenta',
+  success: 'green',
+  error: 'red',
+  configuration: 'yellow',
+  log: 'gray',
+}
+
+/** The colour of messages of a kind; results go by their status. */
+export function colourOf(kind: string): Style {
+  return Object.hasOwn(COLOURS, kind) ? (COLOURS[kind] ?? 'gray') : 'gray'
 }
 
 /** The first bytes of a body that cannot be decoded, in hexadecimal and as text. */

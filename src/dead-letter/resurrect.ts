@@ -29,7 +29,7 @@ export interface ResurrectOptions {
   readonly matches: (letter: IncomingMessage) => boolean | Promise<boolean>
   /** Replays at most. @default Infinity */
   readonly count?: number
-  /** Letters that are on their way at the same time. @default 100 */
+  /** Letters that are on their way at the same time. @default 500 */
   readonly batchSize?: number
   /** Letters a second at most. @default Infinity */
   readonly rate?: number
@@ -63,7 +63,7 @@ interface Tally {
   failed: number
 }
 
-const BATCH = 100
+const BATCH = 500
 
 /** Replays the letters that are in the queue now; those that arrive meanwhile are not touched. */
 export async function resurrect(options: ResurrectOptions): Promise<ResurrectSummary> {
@@ -108,15 +108,20 @@ async function replayBatch(
   const letters = await reader.take(most)
   await findExchanges(reader, letters, exchanges)
   const batch = letters.map((letter) => ({ letter, outcome: replay(options, letter, exchanges) }))
+  const gone: IncomingMessage[] = []
   for (const { letter, outcome } of batch) {
     const done = await outcome
-    if (done.kind === 'replayed') await reader.acknowledge(letter)
+    if (done.kind === 'replayed') gone.push(letter)
     tally.seen += 1
     if (done.kind === 'replayed' || done.kind === 'would-replay') tally.replayed += 1
     else if (done.kind === 'left') tally.left += 1
     else tally.failed += 1
     onLetter(letter, done)
   }
+  // where none was left so far, one acknowledgement is for all of them
+  const last = gone.at(-1)
+  if (last !== undefined && tally.replayed === tally.seen) await reader.acknowledge(last, true)
+  else for (const letter of gone) await reader.acknowledge(letter)
   return batch.length
 }
 

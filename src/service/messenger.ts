@@ -56,10 +56,10 @@ const MAX_OWN_HEADER_BYTES = MAX_HEADER_BYTES / 2
 
 export class Messenger {
   readonly #service: string
-  readonly #settings: Settings
+  readonly #settings: Pick<Settings, 'format' | 'maxPayloadBytes'>
   readonly #publisher: Publisher
 
-  constructor(service: string, settings: Settings, publisher: Publisher) {
+  constructor(service: string, settings: Pick<Settings, 'format' | 'maxPayloadBytes'>, publisher: Publisher) {
     this.#service = service
     this.#settings = settings
     this.#publisher = publisher

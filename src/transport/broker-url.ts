@@ -64,13 +64,6 @@ export function parseBrokerUrls(urls: readonly string[]): readonly BrokerUrl[] {
   return urls.map((url, index) => parseBrokerUrl(url, `urls[${index}]`))
 }
 
-/** The whole URL again, with the password: never to be shown. */
-export function secretUrlOf({ tls, host, port, vhost, user, password }: BrokerUrl): string {
-  const shownHost = host.includes(':') ? `[${host}]` : host
-  const credentials = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`
-  return `${tls ? 'amqps' : 'amqp'}://${credentials}@${shownHost}:${port}/${encodeURIComponent(vhost)}`
-}
-
 function decode(part: string, name: string, setting: string): string {
   try {
     return decodeURIComponent(part)

@@ -92,9 +92,9 @@ export class QueueReader implements AsyncDisposable {
     }
   }
 
-  /** Removes a message from the queue for good. */
-  async acknowledge(message: IncomingMessage): Promise<void> {
-    await this.#channel.basicAck(message.deliveryTag)
+  /** Removes a message from the queue for good; with `multiple`, all that were taken before it as well. */
+  async acknowledge(message: IncomingMessage, multiple = false): Promise<void> {
+    await this.#channel.basicAck(message.deliveryTag, multiple)
   }
 
   /** Puts everything that was taken and not acknowledged back in its place. */

@@ -1,23 +1,18 @@
 /** `eventail inspect-queue`: what is in a queue, without consuming it and without changing its order. */
-import { QueueReader } from '../../transport/queue-reader.ts'
+import { inspect } from '../../dead-letter/inspect.ts'
 import { deathsOf, describeDeath, firstDeathOf } from '../../dead-letter/letter.ts'
+import { toJson } from '../../observe/body.ts'
+import { envelopeLine } from '../../observe/envelope.ts'
+import { type FilterOptions, isFiltering, makeFilter } from '../../observe/filter.ts'
+import { serviceOfQueue } from '../../topology/names.ts'
+import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
-import {
-  type BrokerOptions,
-  connectionSettings,
-  EXIT,
-  isLiveQueue,
-  required,
-  takeBroker,
-  type Terminal,
-} from '../command-line.ts'
-import { envelopeLine } from '../envelope.ts'
-import { type FilterOptions, isFiltering, makeFilter } from '../filter.ts'
+import { type BrokerOptions, connectionSettings, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
 import { Saver } from '../save.ts'
-import { bodyText, paint, toJson } from '../show.ts'
+import { bodyText, paint } from '../show.ts'
 
-export interface InspectOptions extends BrokerOptions, FilterOptions {
+export interface InspectCliOptions extends BrokerOptions, FilterOptions {
   readonly count?: number
   readonly save?: string | true
   readonly json?: boolean
@@ -26,17 +21,17 @@ export interface InspectOptions extends BrokerOptions, FilterOptions {
 
 export async function inspectQueue(
   operands: readonly string[],
-  options: InspectOptions,
+  options: InspectCliOptions,
   terminal: Terminal,
 ): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
-  const filter = makeFilter(options)
+  const matches = isFiltering(options) ? makeFilter(options) : undefined
   await using reader = await QueueReader.open(broker, queue, connectionSettings('inspect-queue'), terminal.signal)
   const { messages, consumers } = await reader.counts()
-  if ((isLiveQueue(queue) || consumers > 0) && options.force !== true) {
+  if ((serviceOfQueue(queue) !== undefined || consumers > 0) && options.force !== true) {
     terminal.say(
-      `'${queue}' is a live queue (${messages} messages, ${consumers} consumers). Looking at it makes the broker mark its`,
+      `'${visible(queue)}' is a live queue (${messages} messages, ${consumers} consumers). Looking at it makes the broker mark its`,
     )
     terminal.say(
       'messages as redelivered, which uses up the one retry that each has when its handler fails. Use --force to do it all the same.',
@@ -47,11 +42,9 @@ export async function inspectQueue(
     options.save === undefined
       ? undefined
       : new Saver(options.save === true ? '.' : options.save, options.json === true ? true : 'as-is')
-  const count = options.count === undefined || options.count === 0 ? messages : options.count
   let shown = 0
-  for await (const message of reader.messages(isFiltering(options) ? messages : Math.min(count, messages))) {
-    if (terminal.signal.aborted || shown >= count) break
-    if (!(await filter(message))) continue
+  const count = options.count === 0 ? undefined : options.count
+  for await (const message of inspect({ reader, matches, count, signal: terminal.signal })) {
     shown += 1
     const saved = saver?.save(message)
     terminal.print(
@@ -61,7 +54,7 @@ export async function inspectQueue(
     await terminal.drained()
   }
   terminal.say(
-    `${shown} of ${messages} messages of '${queue}' shown; they are where they were, and the broker marks those that were read as redelivered`,
+    `${shown} of ${messages} messages of '${visible(queue)}' shown; they are where they were, and the broker marks those that were read as redelivered`,
   )
   return EXIT.ok
 }

@@ -15,7 +15,7 @@ import {
   type Terminal,
   UsageError,
 } from '../command-line.ts'
-import { envelopeLine } from '../envelope.ts'
+import { envelopeLine } from '../../observe/envelope.ts'
 
 export interface LoggerOptions extends BrokerOptions {
   readonly filter?: readonly string[]

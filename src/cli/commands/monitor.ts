@@ -3,11 +3,11 @@ import { checkPattern, EXCHANGES, type ExchangeName } from '../../topology/names
 import { tap } from '../../transport/tap.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, checkBroker, EXIT, takeBroker, type Terminal, UsageError } from '../command-line.ts'
-import { envelopeLine, kindOf } from '../envelope.ts'
-import { makeFilter } from '../filter.ts'
+import { type BrokerOptions, checkBroker, EXIT, takeBroker, type Terminal, refuseOperands } from '../command-line.ts'
+import { envelopeLine, kindOf } from '../../observe/envelope.ts'
+import { makeFilter } from '../../observe/filter.ts'
 import { Saver } from '../save.ts'
-import { bodyText, clock, paint } from '../show.ts'
+import { bodyText, clock, colourOf, paint } from '../show.ts'
 
 export interface MonitorOptions extends BrokerOptions {
   readonly events?: readonly string[] | true
@@ -29,7 +29,7 @@ export async function monitor(
   terminal: Terminal,
 ): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
-  if (rest.length > 0) throw new UsageError(`unexpected '${rest[0]}'`)
+  refuseOperands(rest)
   const patterns = patternsOf(options)
   const filter = makeFilter(options)
   const saver =
@@ -101,14 +101,6 @@ function describe(patterns: Patterns): string {
     .join(', ')
 }
 
-const COLOURS: Readonly<Record<string, 'cyan' | 'magenta' | 'green' | 'red' | 'yellow'>> = {
-  event: 'cyan',
-  command: 'magenta',
-  success: 'green',
-  error: 'red',
-  configuration: 'yellow',
-}
-
 /** Results are shown by how they went. */
 function labelOf(message: IncomingMessage): string {
   const kind = kindOf(message)
@@ -119,7 +111,6 @@ function labelOf(message: IncomingMessage): string {
 function textOf(message: IncomingMessage, colours: boolean): string {
   const { headers = {}, replyTo, correlationId, appId, timestamp } = message.properties
   const kind = labelOf(message)
-  const colour = COLOURS[kind] ?? 'gray'
   const facts = [
     ['conversation', headers['conversation_id']],
     ['correlation', correlationId],
@@ -130,7 +121,7 @@ function textOf(message: IncomingMessage, colours: boolean): string {
     .filter(([, value]) => value !== undefined && value !== '')
     .map(([name, value]) => `${String(name)} ${visible(String(value))}`)
   return [
-    `${clock(new Date())} ${paint(colours, colour, kind.padEnd(13))} ${paint(colours, 'bold', visible(message.routingKey))}  ${facts.join('  ')}`,
+    `${clock(new Date())} ${paint(colours, colourOf(kind), kind.padEnd(13))} ${paint(colours, 'bold', visible(message.routingKey))}  ${facts.join('  ')}`,
     bodyText(message),
   ].join('\n')
 }

@@ -1,11 +1,10 @@
 /** `eventail publish-event` and `publish-configuration`: one message, or many for load, each confirmed by the broker. */
-import { UnroutableError } from '../../errors.ts'
-import { defineService } from '../../service/define-service.ts'
-import { secretUrlOf } from '../../transport/broker-url.ts'
+import { PublishRefusedError, StoppedError, UnroutableError } from '../../errors.ts'
 import { pause } from '../../transport/reconnect.ts'
 import type { PayloadFormat } from '../../wire/payload.ts'
-import { type BrokerOptions, checkBroker, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
+import { type BrokerOptions, CLI_NAME, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
 import { readPayload } from '../payload-file.ts'
+import { Sender } from '../sender.ts'
 
 export interface PublishCommandOptions extends BrokerOptions {
   readonly format?: PayloadFormat
@@ -14,6 +13,9 @@ export interface PublishCommandOptions extends BrokerOptions {
   readonly repeat?: number
   readonly rate?: number
 }
+
+/** Messages that are on their way or wait at the same time, at most. */
+const ON_THEIR_WAY = 2000
 
 export async function publish(
   kind: 'event' | 'configuration',
@@ -24,59 +26,52 @@ export async function publish(
   const { broker, rest } = takeBroker(operands, options, terminal)
   const name = required(rest, 0, kind)
   const payload = readPayload(required(rest, 1, 'payload'), options.format)
-  const {
-    repeat = 1,
-    rate = Number.POSITIVE_INFINITY,
-    conversation: conversationId,
-    mandatory = false,
-    format = 'cbor',
-  } = options
-  let refuse: () => void = () => {}
-  const refused = new Promise<'refused'>((resolve) => {
-    refuse = () => resolve('refused')
-  })
-  const service = defineService({ name: 'eventail-cli', format, hooks: { onReturned: () => {} } })
-  await checkBroker(broker, terminal)
-  await using worker = await service.start({
-    urls: [secretUrlOf(broker)],
-    signal: terminal.signal,
-    stderrLevel: 'NONE',
-    drainTimeoutMs: 2_000,
-    // a nack is answered by trying again, for a service: an operator wants to know
-    onLog: ({ short }) => {
-      if (short.includes('(nack:')) refuse()
-    },
+  const { repeat = 1, rate = Number.POSITIVE_INFINITY, format = 'cbor', mandatory = false } = options
+  const settings = {
+    mandatory,
+    ...(options.conversation === undefined ? undefined : { conversationId: options.conversation }),
+  }
+  await using sender = await Sender.open(broker, `publish-${kind}`, terminal)
+  await sender.declare()
+  const messenger = sender.messenger(CLI_NAME, format)
+  const outcome = { confirmed: 0, unroutable: 0, refused: 0 }
+  const send = async (): Promise<void> => {
+    try {
+      await messenger[kind](name, payload, settings)
+      outcome.confirmed += 1
+    } catch (error) {
+      if (error instanceof UnroutableError) outcome.unroutable += 1
+      else if (error instanceof PublishRefusedError) outcome.refused += 1
+      else throw error instanceof StoppedError ? (sender.broken.reason ?? error) : error
+    }
+  }
+  const interrupted = new Promise<void>((resolve) => {
+    terminal.signal.addEventListener('abort', () => resolve(), { once: true })
   })
   const start = performance.now()
-  const send = kind === 'event' ? worker.publish : worker.publishConfiguration
-  const settings = { mandatory, ...(conversationId === undefined ? undefined : { conversationId }) }
-  let confirmed = 0
-  let unroutable = 0
   const sent: Promise<void>[] = []
-  for (let n = 0; n < repeat && !terminal.signal.aborted; n++) {
-    sent.push(
-      send(name, payload, settings).then(
-        () => void (confirmed += 1),
-        (error: unknown) => {
-          if (!(error instanceof UnroutableError)) throw error
-          unroutable += 1
-        },
-      ),
-    )
+  for (let n = 0; n < repeat && !terminal.signal.aborted && outcome.refused === 0; n++) {
+    sent.push(send())
+    if (sent.length >= ON_THEIR_WAY) await Promise.race([Promise.all(sent.splice(0)), interrupted])
     const early = ((n + 1) / rate) * 1000 - (performance.now() - start)
     if (early > 0 && n + 1 < repeat) await pause(early, terminal.signal)
-    if (worker.pendingPublishes >= 2000) await Promise.race([Promise.all(sent.splice(0)), refused])
   }
-  const outcome = await Promise.race([Promise.all(sent), refused])
-  const seconds = (performance.now() - start) / 1000
-  const speed = repeat > 1 ? ` in ${seconds.toFixed(1)} s (${Math.round(confirmed / seconds)}/s)` : ''
+  await Promise.race([Promise.all(sent), interrupted])
+  return conclude(name, outcome, repeat > 1 ? (performance.now() - start) / 1000 : undefined, terminal)
+}
+
+function conclude(
+  name: string,
+  { confirmed, unroutable, refused }: { confirmed: number; unroutable: number; refused: number },
+  seconds: number | undefined,
+  terminal: Terminal,
+): number {
+  const speed = seconds === undefined ? '' : ` in ${seconds.toFixed(1)} s (${Math.round(confirmed / seconds)}/s)`
   if (confirmed > 0) terminal.say(`${confirmed} × ${name} confirmed${speed}`)
-  if (outcome === 'refused') {
-    terminal.say(`the broker refused ${name}: a queue that it goes to is full or in trouble`)
-    return EXIT.unroutable
-  }
+  if (refused > 0)
+    terminal.say(`the broker refused ${refused} × ${name}: a queue that it goes to is full or in trouble`)
+  if (unroutable > 0) terminal.say(`${unroutable} × ${name} came back: no queue is bound for it`)
   if (terminal.signal.aborted) return EXIT.interrupted
-  if (unroutable === 0) return EXIT.ok
-  terminal.say(`${unroutable} × ${name} came back: no queue is bound for it`)
-  return EXIT.unroutable
+  if (refused === 0 && unroutable === 0) return EXIT.ok
+  return confirmed > 0 ? EXIT.partial : EXIT.unroutable
 }

@@ -1,24 +1,26 @@
 /** `eventail resurrect`: replays dead letters, and says what becomes of each. */
 import { describeDeath, deathsOf } from '../../dead-letter/letter.ts'
 import { type Outcome, rebirthOf, resurrect, type ResurrectSummary } from '../../dead-letter/resurrect.ts'
-import { AmqpConnection } from '../../transport/amqp-connection.ts'
-import { Publisher } from '../../transport/publisher.ts'
+import { ManagementError } from '../../errors.ts'
+import { ManagementApi } from '../../management/api.ts'
+import { receiversOf, takeRoutes } from '../../management/snapshot.ts'
+import { envelopeLine } from '../../observe/envelope.ts'
+import { type FilterOptions, makeFilter } from '../../observe/filter.ts'
+import { serviceOfQueue } from '../../topology/names.ts'
+import type { BrokerUrl } from '../../transport/broker-url.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
-import { Bindings } from '../bindings.ts'
 import {
   type BrokerOptions,
   connectionSettings,
   EXIT,
-  isLiveQueue,
   required,
   takeBroker,
   type Terminal,
   UsageError,
 } from '../command-line.ts'
-import { envelopeLine } from '../envelope.ts'
-import { type FilterOptions, makeFilter } from '../filter.ts'
+import { Sender } from '../sender.ts'
 
 export interface ResurrectCliOptions extends BrokerOptions, FilterOptions {
   readonly count?: number
@@ -34,14 +36,9 @@ export interface ResurrectCliOptions extends BrokerOptions, FilterOptions {
 /** How long a canary watches for letters that come back, after each step. */
 const SETTLE_MS = 2_000
 const PROGRESS_MS = 1_000
-const PUBLISHER = {
-  window: { messages: 1000, bytes: 16 * 1024 * 1024 },
-  buffer: { messages: 10_000, bytes: 256 * 1024 * 1024 },
-  // a letter that the broker refuses stays where it is
-  retryDelayMs: undefined,
-  confirmTimeoutMs: 30_000,
-  blockedTimeoutMs: 3_600_000,
-}
+
+/** What is known of the routes of the bus; undefined when nobody told. */
+type Routes = Awaited<ReturnType<typeof takeRoutes>> | undefined
 
 export async function resurrectCommand(
   operands: readonly string[],
@@ -50,59 +47,61 @@ export async function resurrectCommand(
 ): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
-  if (isLiveQueue(queue) && options.force !== true)
+  if (serviceOfQueue(queue) !== undefined && options.force !== true)
     throw new UsageError(
       `'${queue}' is a live queue of a service, not one of dead letters; --force does it all the same`,
     )
   const filter = makeFilter(options)
-  const settings = connectionSettings('resurrect')
-  const bindings = options.dryRun === true ? await Bindings.read(broker, options.managementUrl, terminal) : undefined
-  await using reader = await QueueReader.open(broker, queue, settings, terminal.signal)
-  const connection = await AmqpConnection.open(broker, settings, terminal.signal)
-  const publisher = new Publisher(PUBLISHER, { onReturned: () => {}, onTrouble: (_level, text) => terminal.say(text) })
-  await publisher.attach(connection)
-  // the reader's connection may go on when this one is lost: what is not confirmed must not wait for ever
-  const broken = new AbortController()
-  let lost: Error | undefined
-  void connection.lost.then((reason) => {
-    lost = reason
-    publisher.close()
-    broken.abort()
+  const routes = options.dryRun === true ? await routesOf(broker, options, terminal) : undefined
+  await using reader = await QueueReader.open(broker, queue, connectionSettings('resurrect'), terminal.signal)
+  await using sender = await Sender.open(broker, 'resurrect', terminal)
+  const summary = await resurrect({
+    reader,
+    publisher: sender.publisher,
+    matches: filter,
+    // the reader's connection may go on when the sender's is lost: the run must not
+    signal: AbortSignal.any([terminal.signal, sender.broken]),
+    ...(options.batchSize === undefined ? undefined : { batchSize: options.batchSize }),
+    dryRun: options.dryRun === true,
+    ...(options.count === undefined || options.count === 0 ? undefined : { count: options.count }),
+    ...(options.rate === undefined ? undefined : { rate: options.rate }),
+    canary: options.canary === true ? { settleMs: SETTLE_MS } : undefined,
+    onLetter: (letter, outcome) => tell(letter, outcome, routes, options, terminal),
+    onProgress: makeProgress(terminal),
   })
+  const code = conclude(summary, options, terminal)
+  if (!sender.broken.aborted) return code
+  terminal.say(`stopped: ${(sender.broken.reason as Error).message}; run it again for the rest`)
+  return EXIT.unreachable
+}
+
+/** Who would receive what is known where the management API answers; the rest works without. */
+async function routesOf(
+  broker: BrokerUrl,
+  { managementUrl }: ResurrectCliOptions,
+  terminal: Terminal,
+): Promise<Routes> {
   try {
-    const summary = await resurrect({
-      reader,
-      publisher,
-      matches: filter,
-      signal: AbortSignal.any([terminal.signal, broken.signal]),
-      ...(options.batchSize === undefined ? undefined : { batchSize: options.batchSize }),
-      dryRun: options.dryRun === true,
-      ...(options.count === undefined || options.count === 0 ? undefined : { count: options.count }),
-      ...(options.rate === undefined ? undefined : { rate: options.rate }),
-      canary: options.canary === true ? { settleMs: SETTLE_MS } : undefined,
-      onLetter: (letter, outcome) => tell(letter, outcome, bindings, options, terminal),
-      onProgress: makeProgress(terminal),
-    })
-    const code = conclude(summary, options, terminal)
-    if (lost === undefined) return code
-    terminal.say(`stopped: ${lost.message}; run it again for the rest`)
-    return EXIT.unreachable
-  } finally {
-    publisher.close()
-    await connection.shutDown(2_000)
+    return await takeRoutes(new ManagementApi(broker, managementUrl))
+  } catch (error) {
+    if (!(error instanceof ManagementError)) throw error
+    terminal.say(`${error.message}; who would receive the letters is not known (see --management-url)`)
+    return undefined
   }
 }
 
 function tell(
   letter: IncomingMessage,
   outcome: Outcome,
-  bindings: Bindings | undefined,
+  routes: Routes,
   { dryRun, json }: ResurrectCliOptions,
   terminal: Terminal,
 ): void {
   const again = rebirthOf(letter)
   const receivers =
-    again === undefined || dryRun !== true ? undefined : bindings?.receiversOf(again.exchange, again.routingKey)
+    again === undefined || routes === undefined || dryRun !== true
+      ? undefined
+      : receiversOf(routes, again.exchange, again.routingKey)
   if (json === true) {
     const problem = outcome.kind === 'failed' ? { problem: outcome.problem } : {}
     const to = again === undefined ? {} : { exchange: again.exchange, ...(receivers && { receivers }) }

@@ -1,24 +1,16 @@
 /** `eventail send-command`: one command, and its result. */
-import { UnroutableError } from '../../errors.ts'
-import { defineService } from '../../service/define-service.ts'
-import { onResult } from '../../service/handlers.ts'
-import { secretUrlOf } from '../../transport/broker-url.ts'
+import { StoppedError, UnroutableError } from '../../errors.ts'
+import { bodyOf } from '../../observe/body.ts'
+import { envelopeLine, envelopeOf } from '../../observe/envelope.ts'
 import { pause } from '../../transport/reconnect.ts'
 import { newId } from '../../wire/ids.ts'
+import type { IncomingMessage } from '../../wire/message.ts'
 import type { PayloadFormat } from '../../wire/payload.ts'
-import { type BrokerOptions, checkBroker, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
-import type { Envelope } from '../envelope.ts'
+import { visible } from '../../wire/text.ts'
+import { type BrokerOptions, CLI_NAME, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
 import { readPayload } from '../payload-file.ts'
-import { toJson, valueText } from '../show.ts'
-
-interface ResultFacts {
-  readonly status: string
-  readonly payload: unknown
-  readonly conversationId: string
-  readonly correlationId: string | undefined
-  readonly messageId: string | undefined
-  readonly headers: Readonly<Record<string, unknown>>
-}
+import { Sender } from '../sender.ts'
+import { hexDump, valueText } from '../show.ts'
 
 export interface SendCommandCliOptions extends BrokerOptions {
   readonly format?: PayloadFormat
@@ -26,27 +18,6 @@ export interface SendCommandCliOptions extends BrokerOptions {
   /** Seconds. */
   readonly timeout?: number
   readonly json?: boolean
-}
-
-/** The envelope of a result, as docs/cli.md has it. */
-function resultOf(
-  command: string,
-  { status, payload, conversationId, correlationId, messageId, headers }: ResultFacts,
-): Envelope {
-  return {
-    ts: new Date().toISOString(),
-    kind: 'result',
-    name: command,
-    service: command.slice(0, command.lastIndexOf('.')),
-    conversation_id: conversationId,
-    correlation_id: correlationId ?? null,
-    causation_id: typeof headers['causation_id'] === 'string' ? headers['causation_id'] : null,
-    message_id: messageId ?? null,
-    status,
-    redelivered: false,
-    headers,
-    payload,
-  }
 }
 
 export async function sendCommand(
@@ -58,52 +29,48 @@ export async function sendCommand(
   const command = required(rest, 0, 'command')
   const payload = readPayload(required(rest, 1, 'payload'), options.format)
   const { timeout = 60, format = 'cbor', conversation: conversationId } = options
-  let answer: (code: number) => void = () => {}
-  const answered = new Promise<number>((resolve) => {
-    answer = resolve
+  const correlationId = newId()
+  // a key of its own: two operators at once never get each other's results
+  const replyTo = `${CLI_NAME}-${newId()}.Result`
+  let take: (message: IncomingMessage) => void = () => {}
+  const answer = new Promise<IncomingMessage>((resolve) => {
+    take = resolve
   })
-  // a name of its own: two operators at once never get each other's results
-  const service = defineService({
-    name: `eventail-cli-${newId()}`,
-    format,
-    exclusiveQueues: true,
-    handlers: [
-      onResult('Result', (context) => {
-        const { status, payload: result } = context
-        terminal.say(status)
-        terminal.print(options.json === true ? toJson(resultOf(command, context)) : valueText(result))
-        answer(status === 'success' ? EXIT.ok : EXIT.errorResult)
-      }),
-    ],
-    hooks: { onReturned: () => {} },
-  })
-  await checkBroker(broker, terminal)
-  await using worker = await service.start({
-    urls: [secretUrlOf(broker)],
-    signal: terminal.signal,
-    stderrLevel: 'NONE',
-    drainTimeoutMs: 2_000,
+  await using sender = await Sender.open(broker, 'send-command', terminal)
+  await sender.declare(replyTo, (message) => {
+    if (message.properties.correlationId === correlationId) take(message)
   })
   try {
-    await worker.sendCommand(command, payload, {
-      replyTo: 'Result',
+    await sender.messenger(CLI_NAME, format).command(command, payload, {
+      replyTo,
+      correlationId,
       ...(conversationId === undefined ? undefined : { conversationId }),
     })
   } catch (error) {
+    if (error instanceof StoppedError) throw sender.broken.reason ?? error
     if (!(error instanceof UnroutableError)) throw error
     terminal.say(`nobody takes ${command}: no queue is bound for it. Is the service running, and the name right?`)
     return EXIT.unroutable
   }
   const waiting = new AbortController()
-  const late = pause(timeout * 1000, AbortSignal.any([terminal.signal, waiting.signal])).then(() => {
-    if (terminal.signal.aborted) return EXIT.interrupted
-    if (!waiting.signal.aborted)
-      terminal.say(`no result of ${command} within ${timeout} s: a queue took the command, and nobody has answered yet`)
-    return EXIT.timeout
-  })
-  try {
-    return await Promise.race([answered, late])
-  } finally {
-    waiting.abort()
+  const end = AbortSignal.any([terminal.signal, sender.broken, waiting.signal])
+  const result = await Promise.race([answer, pause(timeout * 1000, end)])
+  waiting.abort()
+  if (result !== undefined) return show(result, options, terminal)
+  if (terminal.signal.aborted) return EXIT.interrupted
+  if (sender.broken.aborted) throw sender.broken.reason
+  terminal.say(`no result of ${command} within ${timeout} s: a queue took the command, and nobody has answered yet`)
+  return EXIT.timeout
+}
+
+function show(result: IncomingMessage, { json }: SendCommandCliOptions, terminal: Terminal): number {
+  const { status, payload, problem } = envelopeOf(result)
+  terminal.say(visible(status ?? 'a result without a status'))
+  if (json === true) terminal.print(envelopeLine(result))
+  else if (bodyOf(result).decoded) terminal.print(valueText(payload))
+  else {
+    terminal.say(visible(problem ?? ''))
+    terminal.print(hexDump(result.body))
   }
+  return status === 'success' ? EXIT.ok : EXIT.errorResult
 }

@@ -1,11 +1,11 @@
 /** Which messages a command is about: topic patterns, fields of the payload, JSONata expressions over the envelope. */
 import jsonata from 'jsonata'
+import { InvalidSettingError } from '../errors.ts'
 import { matches } from '../topology/match.ts'
 import { checkPattern } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
-import { UsageError } from './command-line.ts'
 import { envelopeOf } from './envelope.ts'
-import { bodyOf } from './show.ts'
+import { bodyOf } from './body.ts'
 
 export interface FilterOptions {
   /** Topic patterns for the routing key; one has to match. */
@@ -23,9 +23,9 @@ export function isFiltering({ filter = [], filterFields = [], where }: FilterOpt
 
 export type Filter = (message: IncomingMessage) => Promise<boolean>
 
-/** @throws UsageError when a pattern, a field or the expression is wrong */
+/** @throws InvalidSettingError when a pattern, a field or the expression is wrong */
 export function makeFilter({ filter = [], filterFields = [], where }: FilterOptions): Filter {
-  for (const pattern of filter) checkPattern('--filter', pattern)
+  for (const pattern of filter) checkPattern('filter', pattern)
   const fields = filterFields.map(parseField)
   const expression = where === undefined ? undefined : compile(where)
   return async (message) => {
@@ -45,7 +45,7 @@ interface Field {
 
 function parseField(field: string): Field {
   const at = field.indexOf('=')
-  if (at < 1) throw new UsageError(`--filter-fields: '${field}' is not path.to.field=value`)
+  if (at < 1) throw new InvalidSettingError('filter-fields', `'${field}' is not path.to.field=value`)
   return { path: field.slice(0, at).split('.'), text: field.slice(at + 1) }
 }
 
@@ -63,6 +63,6 @@ function compile(where: string): jsonata.Expression {
     return jsonata(where, { timeout: 2000, stack: 200 })
   } catch (error) {
     const { message, position } = error as jsonata.JsonataError
-    throw new UsageError(`--where: ${message} (at character ${position})`)
+    throw new InvalidSettingError('where', `${message} (at character ${position})`)
   }
 }

@@ -2,7 +2,7 @@
 import { firstDeathOf } from '../dead-letter/letter.ts'
 import { EXCHANGES } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
-import { bodyOf, type Body, toJson } from './show.ts'
+import { bodyOf, type Body, toJson } from './body.ts'
 
 export type Kind = 'event' | 'command' | 'result' | 'configuration' | 'log' | 'other'
 
@@ -53,6 +53,12 @@ export function envelopeOf(message: IncomingMessage, body: Body = bodyOf(message
 /** The envelope on one line. */
 export function envelopeLine(message: IncomingMessage, more: Readonly<Record<string, unknown>> = {}): string {
   return toJson({ ...envelopeOf(message), ...more })
+}
+
+/** The line of a log record; empty when it says nothing. */
+export function logLineOf({ payload }: Pick<Envelope, 'payload'>): string {
+  const short = typeof payload === 'object' && payload !== null ? Reflect.get(payload, 'short_message') : undefined
+  return typeof short === 'string' ? short : ''
 }
 
 /** What a message is, or was before it died. */

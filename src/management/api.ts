@@ -1,0 +1,85 @@
+/**
+ * The management API of RabbitMQ, over HTTP: what AMQP itself cannot tell, such as bindings, policies and who is connected.
+ * Source: the API's own reference, at /api on every management port.
+ */
+import { InvalidSettingError, ManagementError } from '../errors.ts'
+import type { BrokerUrl } from '../transport/broker-url.ts'
+
+const TIMEOUT_MS = 10_000
+const DEFAULT_PORT = 15_672
+
+export class ManagementApi {
+  /** Host and port, to be shown. */
+  readonly address: string
+  readonly #base: string
+  readonly #authorization: string
+  readonly #vhost: string
+
+  /**
+   * Asks nothing yet.
+   * @param url of the API, as `http://localhost:15672`; with a user and a password in it, or else those of the broker
+   * are used. Default: port 15672 of the broker's host.
+   * @throws InvalidSettingError when the URL is none of HTTP
+   */
+  constructor(broker: BrokerUrl, url?: string) {
+    const host = broker.host.includes(':') ? `[${broker.host}]` : broker.host
+    const given = url ?? `http://${host}:${DEFAULT_PORT}`
+    if (!/^https?:\/\//.test(given) || !URL.canParse(given))
+      throw new InvalidSettingError('management-url', 'must be a URL like http://localhost:15672')
+    const base = new URL(given)
+    const user = base.username === '' ? broker.user : decodeURIComponent(base.username)
+    const password = base.username === '' ? broker.password : decodeURIComponent(base.password)
+    this.address = base.host
+    this.#base = `${base.origin}${base.pathname.replace(/\/$/, '')}/api`
+    this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+    this.#vhost = encodeURIComponent(broker.vhost)
+  }
+
+  /**
+   * Asks for what there is of a kind in the broker's virtual host: `queues`, `bindings`, `exchanges`, `policies`…
+   * @throws ManagementError
+   */
+  async listOf(kind: string): Promise<readonly Record<string, unknown>[]> {
+    return listIn(await this.get(`${kind}/${this.#vhost}`))
+  }
+
+  /** The connections to the broker's virtual host. @throws ManagementError */
+  async connections(): Promise<readonly Record<string, unknown>[]> {
+    return listIn(await this.get(`vhosts/${this.#vhost}/connections`))
+  }
+
+  /** The nodes of the cluster. @throws ManagementError, also when the user may not monitor them */
+  async nodes(): Promise<readonly Record<string, unknown>[]> {
+    return listIn(await this.get('nodes'))
+  }
+
+  /** @param path below `/api/` @throws ManagementError */
+  async get(path: string): Promise<unknown> {
+    let response: Response
+    try {
+      response = await fetch(`${this.#base}/${path}`, {
+        headers: { authorization: this.#authorization },
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      })
+    } catch (error) {
+      const { cause, message } = error as Error
+      const why = cause instanceof Error && cause.message !== '' ? cause.message : message
+      throw new ManagementError(`no answer from the management API at ${this.address}: ${why}`, { cause: error })
+    }
+    if (response.status === 401)
+      throw new ManagementError(
+        `the management API at ${this.address} refused the user: check user and password, and that it has the tag 'management' or 'monitoring'`,
+      )
+    if (!response.ok)
+      throw new ManagementError(`the management API at ${this.address} answered ${response.status} to ${path}`)
+    try {
+      return await response.json()
+    } catch (error) {
+      throw new ManagementError(`what answers at ${this.address} is no management API of RabbitMQ`, { cause: error })
+    }
+  }
+}
+
+function listIn(answer: unknown): readonly Record<string, unknown>[] {
+  return Array.isArray(answer) ? (answer as Record<string, unknown>[]) : []
+}
