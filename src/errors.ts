@@ -92,8 +92,8 @@ export class NoHandlerError extends EventailError {
   readonly code = 'NO_HANDLER'
   readonly routingKey: string
 
-  constructor(kind: string, routingKey: string) {
-    super(`unexpected ${kind} ${routingKey}; check your subscriptions!`)
+  constructor(kind: string, routingKey: string, mend = 'check your subscriptions!') {
+    super(`unexpected ${kind} ${routingKey}; ${mend}`)
     this.routingKey = routingKey
   }
 }

@@ -94,7 +94,8 @@ function rowsOfTable(): readonly (readonly [string, ReadonlySet<string>])[] {
   const rows = [...text.matchAll(/^\| `src\/([\w-]+)` \|.*\| (.*) \|$/gm)]
   return rows.map(([, part = '', may = ''], index) => {
     const above = rows.slice(0, index).map(([, name = '']) => name)
-    const names = may === 'all of the above' ? ['errors', ...above] : [...may.matchAll(/`([\w-]+)`/g)].map(last)
+    const names =
+      may === 'all of the above' ? ['errors', 'options', ...above] : [...may.matchAll(/`([\w-]+)`/g)].map(last)
     return [part, new Set(names)] as const
   })
 }

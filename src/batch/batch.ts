@@ -6,6 +6,7 @@
  * leave their batch, since the broker delivers them again.
  */
 import { InvalidSettingError } from '../errors.ts'
+import { checkFunction, checkOptions } from '../options.ts'
 import { describeError } from '../log/describe-error.ts'
 import { type MessageContext, SETTLE_LATER, type SettleLater } from '../service/contexts.ts'
 import { HandlerContext } from '../service/handler-context.ts'
@@ -35,6 +36,8 @@ export interface Batch<C extends MessageContext> {
  * @throws InvalidSettingError when a limit is not a positive whole number
  */
 export function createBatch<C extends MessageContext>(options: BatchOptions<C>): Batch<C> {
+  checkOptions('batch', options, ['maxEntries', 'timeoutMs', 'handle'])
+  checkFunction('handle of a batch', options.handle)
   for (const name of ['maxEntries', 'timeoutMs'] as const) {
     if (!Number.isSafeInteger(options[name]) || options[name] < 1) {
       throw new InvalidSettingError(

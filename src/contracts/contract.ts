@@ -6,6 +6,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { InvalidSettingError } from '../errors.ts'
+import { checkOptions, describe } from '../options.ts'
 import { checkRoutingKey } from '../topology/names.ts'
 
 /** A schema for payloads: `In` is what a sender gives, `Out` what a receiver gets. */
@@ -56,6 +57,7 @@ export function defineEvent(name: string): EventContract<undefined>
 export function defineEvent<S extends Schema>(name: string, payload: S): EventContract<S>
 export function defineEvent(name: string, payload?: Schema): EventContract {
   checkRoutingKey('event name', name)
+  checkSchema(`payload of event '${name}'`, payload)
   return Object.freeze({ kind: 'event', name, payload })
 }
 
@@ -67,6 +69,7 @@ export function defineConfiguration(name: string): ConfigurationContract<undefin
 export function defineConfiguration<S extends Schema>(name: string, payload: S): ConfigurationContract<S>
 export function defineConfiguration(name: string, payload?: Schema): ConfigurationContract {
   checkRoutingKey('configuration name', name)
+  checkSchema(`payload of configuration '${name}'`, payload)
   return Object.freeze({ kind: 'configuration', name, payload })
 }
 
@@ -88,10 +91,11 @@ export function defineCommand<
   R extends OptionalSchema = undefined,
   E extends OptionalSchema = undefined,
 >(name: string, schemas: CommandSchemas<P, R, E> = {}): CommandContract<P, R, E> {
-  checkRoutingKey('command name', name)
-  if (!name.includes('.')) {
-    throw new InvalidSettingError('command name', `'${name}' names no service; write 'logical_service.${name}'`)
-  }
+  checkCommandName(name)
+  if (isSchema(schemas))
+    throw new InvalidSettingError(`command '${name}'`, 'takes { payload, result, error }, each with a schema')
+  checkOptions(`command '${name}'`, schemas, ['payload', 'result', 'error'])
+  for (const part of ['payload', 'result', 'error'] as const) checkSchema(`${part} of command '${name}'`, schemas[part])
   return Object.freeze({
     kind: 'command',
     name,
@@ -99,6 +103,26 @@ export function defineCommand<
     result: schemas.result as R,
     error: schemas.error as E,
   })
+}
+
+/** @throws InvalidSettingError unless it is `logical_service.VerbObject` */
+export function checkCommandName(name: unknown): asserts name is string {
+  checkRoutingKey('command name', name)
+  if (!name.includes('.')) {
+    throw new InvalidSettingError('command name', `'${name}' names no service; write 'logical_service.${name}'`)
+  }
+}
+
+function checkSchema(what: string, schema: unknown): void {
+  if (schema === undefined || isSchema(schema)) return
+  const mend = 'give a schema of zod, valibot, arktype or another library that speaks Standard Schema, or none'
+  throw new InvalidSettingError(what, `is not a schema, but ${describe(schema)}; ${mend}`)
+}
+
+function isSchema(value: unknown): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  const standard: unknown = Reflect.get(value, '~standard')
+  return typeof standard === 'object' && standard !== null && typeof Reflect.get(standard, 'validate') === 'function'
 }
 
 /** The last word of a routing key: what commands and results are dispatched by. */

@@ -50,18 +50,19 @@ export interface SentCommand {
  * or (in a handler) DeliveryLostError afterwards
  */
 export interface Publish {
-  <S extends OptionalSchema>(event: EventContract<S>, payload: InputOf<S>, options?: PublishOptions): Promise<void>
   (event: string, payload: unknown, options?: PublishOptions): Promise<void>
+  // last, because compilers tell what is wrong with the last of several
+  <S extends OptionalSchema>(event: EventContract<S>, payload: InputOf<S>, options?: PublishOptions): Promise<void>
 }
 
 /** Publishes a configuration; like {@link Publish}. */
 export interface PublishConfiguration {
+  (configuration: string, payload: unknown, options?: PublishOptions): Promise<void>
   <S extends OptionalSchema>(
     configuration: ConfigurationContract<S>,
     payload: InputOf<S>,
     options?: PublishOptions,
   ): Promise<void>
-  (configuration: string, payload: unknown, options?: PublishOptions): Promise<void>
 }
 
 /**
@@ -69,12 +70,12 @@ export interface PublishConfiguration {
  * @throws like {@link Publish}; UnroutableError when no service takes such commands
  */
 export interface SendCommand {
+  (command: string, payload: unknown, options?: SendCommandOptions): Promise<SentCommand>
   <P extends OptionalSchema>(
     command: CommandContract<P>,
     payload: InputOf<P>,
     options?: SendCommandOptions,
   ): Promise<SentCommand>
-  (command: string, payload: unknown, options?: SendCommandOptions): Promise<SentCommand>
 }
 
 /** Cancels a timer; harmless when it has run already. */

@@ -1,12 +1,14 @@
 /**
  * `defineService`: a service as a plain value. Nothing happens, and nothing is connected, before `start` or `run`.
  */
+import { InvalidSettingError } from '../errors.ts'
+import { checkFunction, checkList, checkOptions } from '../options.ts'
 import { checkServiceName } from '../topology/names.ts'
 import type { Handler } from './handlers.ts'
-import type { Hooks } from './hooks.ts'
+import { HOOK_NAMES, type Hooks } from './hooks.ts'
 import { Registry } from './registry.ts'
 import { runUntilStopped } from './run.ts'
-import { resolveSettings, type ServiceSettings, type StartOptions } from './settings.ts'
+import { resolveSettings, SETTING_NAMES, START_NAMES, type ServiceSettings, type StartOptions } from './settings.ts'
 import { type RunningService, Worker } from './worker.ts'
 
 /** What a service is: its name, its handlers and hooks, and its settings. */
@@ -39,8 +41,8 @@ export interface ServiceDefinition {
 
 /** @throws InvalidSettingError when the name, a key or a setting cannot work */
 export function defineService(options: ServiceOptions): ServiceDefinition {
+  checkServiceOptions(options)
   const { name, handlers = [], hooks = {}, ...settings } = options
-  checkServiceName(name)
   const registry = new Registry(name, handlers)
   // wrong settings show here, where they are written, and not at the start
   resolveSettings({ ...settings, urls: ['amqp://localhost'] })
@@ -56,6 +58,19 @@ export function defineService(options: ServiceOptions): ServiceDefinition {
     },
     run: (given: StartOptions = {}) => runUntilStopped(name, () => createWorker({ stderrLevel: 'INFO', ...given })),
   })
+}
+
+/** @throws InvalidSettingError that says what is wrong where it was written */
+function checkServiceOptions(options: ServiceOptions): void {
+  for (const name of START_NAMES) {
+    if (Object.hasOwn(Object(options), name)) throw new InvalidSettingError(name, 'is given to start() or run()')
+  }
+  checkOptions('service', options, ['name', 'handlers', 'hooks', ...SETTING_NAMES])
+  const { name, handlers = [], hooks = {} } = options
+  checkServiceName(name)
+  checkList('handlers', handlers)
+  checkOptions('hooks', hooks, HOOK_NAMES)
+  for (const [hook, run] of Object.entries(hooks)) if (run !== undefined) checkFunction(`hook ${hook}`, run)
 }
 
 /** The worker as its user sees it. */

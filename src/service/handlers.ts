@@ -12,6 +12,8 @@ import {
   type OutputOf,
   type Schema,
 } from '../contracts/contract.ts'
+import { InvalidSettingError } from '../errors.ts'
+import { checkFunction, checkOptions, describe } from '../options.ts'
 import type { CommandContext, ConfigurationContext, EventContext, ResultContext, SettleLater } from './contexts.ts'
 
 export type HandlerKind = 'event' | 'command' | 'result' | 'configuration'
@@ -29,8 +31,6 @@ export interface Handler {
   /** The routing key or pattern as it was given; a single word of commands and results stands for one of this service. */
   readonly key: string
   readonly schemas: HandlerSchemas
-  /** Whether the key comes from a contract, whose service must then be this one. */
-  readonly fromContract: boolean
   /** @internal The user's function, with its types forgotten: the registry sees to it that they fit. */
   readonly run: (context: never) => unknown
 }
@@ -45,11 +45,12 @@ export type EventAnswer = Answer<unknown>
  *
  * Returns: the event is acknowledged once what the handler published is confirmed. Throws: once more, then dead-lettered.
  */
+export function onEvent(event: string, handle: (context: EventContext) => EventAnswer): Handler
+// last, here and below, because compilers tell what is wrong with the last of several
 export function onEvent<S extends OptionalSchema>(
   event: EventContract<S>,
   handle: (context: EventContext<OutputOf<S>>) => EventAnswer,
 ): Handler
-export function onEvent(event: string, handle: (context: EventContext) => EventAnswer): Handler
 export function onEvent(event: EventContract | string, handle: (context: never) => unknown): Handler {
   return simple('event', event, handle)
 }
@@ -60,16 +61,16 @@ export function onEvent(event: EventContract | string, handle: (context: never) 
  * Returns: the caller gets that as the result (`null` for nothing). Throws CommandError: the caller gets an error result.
  * Throws anything else: once more, then dead-lettered.
  */
+export function onCommand(command: string, handle: (context: CommandContext) => Answer<unknown>): Handler
 export function onCommand<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
   command: CommandContract<P, R, E>,
   handle: (context: CommandContext<OutputOf<P>, InputOf<R>, InputOf<E>>) => Answer<InputOf<R> | SettleLater>,
 ): Handler
-export function onCommand(command: string, handle: (context: CommandContext) => Answer<unknown>): Handler
 export function onCommand(command: CommandContract | string, handle: (context: never) => unknown): Handler {
-  if (typeof command === 'string')
-    return { kind: 'command', key: command, schemas: {}, fromContract: false, run: handle }
+  checkHandler('onCommand', 'command', command, handle)
+  if (typeof command === 'string') return { kind: 'command', key: command, schemas: {}, run: handle }
   const { name, payload, result, error } = command
-  return { kind: 'command', key: name, schemas: { payload, result, error }, fromContract: true, run: handle }
+  return { kind: 'command', key: name, schemas: { payload, result, error }, run: handle }
 }
 
 /** Under which key results of a command come in. */
@@ -82,25 +83,25 @@ export interface ResultOptions {
  * Handles the results of a command that this service sends: by its contract, or by the `replyTo` of the command.
  * `status` tells a result from an error result. Settles like {@link onEvent}.
  */
+export function onResult(replyTo: string, handle: (context: ResultContext) => EventAnswer): Handler
 export function onResult<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
   command: CommandContract<P, R, E>,
   handle: (context: ResultContext<OutputOf<R>, OutputOf<E>>) => EventAnswer,
   options?: ResultOptions,
 ): Handler
-export function onResult(replyTo: string, handle: (context: ResultContext) => EventAnswer): Handler
 export function onResult(
   command: CommandContract | string,
   handle: (context: never) => unknown,
   options: ResultOptions = {},
 ): Handler {
-  if (typeof command === 'string')
-    return { kind: 'result', key: command, schemas: {}, fromContract: false, run: handle }
+  checkHandler('onResult', 'command', command, handle)
+  checkOptions('options of onResult', options, ['replyTo'])
+  if (typeof command === 'string') return { kind: 'result', key: command, schemas: {}, run: handle }
   const { name, result, error } = command
   return {
     kind: 'result',
     key: options.replyTo ?? defaultReplyTo(name),
     schemas: { result, error },
-    fromContract: false,
     run: handle,
   }
 }
@@ -108,13 +109,13 @@ export function onResult(
 /**
  * Handles a configuration. Until one of these handlers answers `true`, a service that has any consumes nothing else.
  */
-export function onConfiguration<S extends OptionalSchema>(
-  configuration: ConfigurationContract<S>,
-  handle: (context: ConfigurationContext<OutputOf<S>>) => Answer<boolean>,
-): Handler
 export function onConfiguration(
   configuration: string,
   handle: (context: ConfigurationContext) => Answer<boolean>,
+): Handler
+export function onConfiguration<S extends OptionalSchema>(
+  configuration: ConfigurationContract<S>,
+  handle: (context: ConfigurationContext<OutputOf<S>>) => Answer<boolean>,
 ): Handler
 export function onConfiguration(
   configuration: ConfigurationContract | string,
@@ -128,11 +129,20 @@ export function defaultReplyTo(commandName: string): string {
   return `${lastWord(commandName)}Result`
 }
 
+/** @param kind of the contract that the function takes */
+function checkHandler(name: string, kind: string, contract: unknown, handle: unknown): void {
+  const isContract = typeof contract === 'object' && contract !== null && Reflect.get(contract, 'kind') === kind
+  if (typeof contract !== 'string' && !isContract)
+    throw new InvalidSettingError(name, `takes a name or the contract of a ${kind}, not ${describe(contract)}`)
+  checkFunction(`handler of ${name}`, handle)
+}
+
 function simple(
   kind: 'event' | 'configuration',
   contract: EventContract | ConfigurationContract | string,
   run: (context: never) => unknown,
 ): Handler {
-  if (typeof contract === 'string') return { kind, key: contract, schemas: {}, fromContract: false, run }
-  return { kind, key: contract.name, schemas: { payload: contract.payload }, fromContract: true, run }
+  checkHandler(kind === 'event' ? 'onEvent' : 'onConfiguration', kind, contract, run)
+  if (typeof contract === 'string') return { kind, key: contract, schemas: {}, run }
+  return { kind, key: contract.name, schemas: { payload: contract.payload }, run }
 }

@@ -32,6 +32,9 @@ export interface Hooks {
   readonly onStop?: (context: ServiceContext) => unknown
 }
 
+/** The names of all hooks. */
+export const HOOK_NAMES: readonly (keyof Hooks)[] = ['onStart', 'onReady', 'onUnconfigured', 'onReturned', 'onStop']
+
 export interface HookRunnerOptions {
   readonly service: string
   readonly hooks: Hooks
@@ -78,9 +81,11 @@ export class HookRunner {
     const returned = returnedMessage(message)
     const { conversationId, routingKey, exchange } = returned
     if (hooks.onReturned === undefined) {
-      logger.write('ERROR', `message '${routingKey}' on exchange '${exchange}' came back: no queue is bound for it`, {
-        conversationId,
-      })
+      const isResult = message.properties.headers?.['status'] !== undefined
+      const text = isResult
+        ? `the result '${routingKey}' came back: whoever sent the command handles no such result, or is gone with its queue`
+        : `message '${routingKey}' on exchange '${exchange}' came back: no queue is bound for it`
+      logger.write('ERROR', text, { conversationId })
       return
     }
     try {

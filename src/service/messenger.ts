@@ -5,9 +5,16 @@
  * gets the conversation of its cause and the cause's id.
  */
 
-import type { CommandContract, ConfigurationContract, EventContract, Schema } from '../contracts/contract.ts'
+import {
+  checkCommandName,
+  type CommandContract,
+  type ConfigurationContract,
+  type EventContract,
+  type Schema,
+} from '../contracts/contract.ts'
 import { check } from '../contracts/validate.ts'
 import { InvalidSettingError, PayloadEncodeError } from '../errors.ts'
+import { checkBoolean, checkOptions } from '../options.ts'
 import { checkRoutingKey, checkShortString, EXCHANGES } from '../topology/names.ts'
 import { headerBytes, MAX_HEADER_BYTES } from '../transport/publish-frames.ts'
 import type { Publisher } from '../transport/publisher.ts'
@@ -32,6 +39,8 @@ interface DraftFields {
   readonly schema: Schema | undefined
   readonly payload: unknown
   readonly options: PublishOptions
+  /** How errors name the payload. */
+  readonly subject?: string
 }
 type Draft =
   | (DraftFields & { readonly kind: 'event' | 'configuration' })
@@ -50,6 +59,8 @@ const EXCHANGE_OF = {
 } as const
 
 const NO_OPTIONS: PublishOptions = {}
+const PUBLISH_OPTIONS = ['conversationId', 'headers', 'mandatory', 'expirationMs']
+const COMMAND_OPTIONS = [...PUBLISH_OPTIONS, 'replyTo', 'correlationId']
 const KEPT_HEADERS = new Set(['conversation_id', 'causation_id', 'status'])
 /** Leaves room for the envelope's own headers. */
 const MAX_OWN_HEADER_BYTES = MAX_HEADER_BYTES / 2
@@ -109,10 +120,18 @@ export class Messenger {
     cause: Cause,
   ): Promise<void> {
     const { replyTo: routingKey, correlationId } = command
-    return this.#send(
-      { kind: 'result', routingKey, schema, payload, options: NO_OPTIONS, status, correlationId },
-      cause,
-    ).sent
+    const subject = `${status === 'success' ? 'result' : 'error result'} of command '${command.routingKey}'`
+    const draft = {
+      kind: 'result',
+      routingKey,
+      schema,
+      payload,
+      options: NO_OPTIONS,
+      status,
+      correlationId,
+      subject,
+    } as const
+    return this.#send(draft, cause).sent
   }
 
   /**
@@ -137,7 +156,7 @@ export class Messenger {
   /** Messages go out in the order of the calls, but for those whose schema works asynchronously. */
   #checkAndPublish(draft: Draft, cause: Cause | undefined, owner: Delivery | undefined): Promise<void> {
     checkDraft(draft)
-    const checked = check(draft.schema, draft.payload, `payload of '${draft.routingKey}'`)
+    const checked = check(draft.schema, draft.payload, draft.subject ?? `payload of '${draft.routingKey}'`)
     if (checked === undefined) return this.#publisher.publish(this.#messageOf(draft, cause), owner)
     return checked.then(() => this.#publisher.publish(this.#messageOf(draft, cause), owner))
   }
@@ -200,10 +219,13 @@ function nameAndSchema(contract: { name: string; payload: Schema | undefined } |
 
 /** @throws InvalidSettingError that names the option */
 function checkDraft(draft: Draft): void {
-  const { headers, conversationId, expirationMs } = draft.options
+  const { headers, conversationId, expirationMs, mandatory } = draft.options
+  checkOptions('publish options', draft.options, draft.kind === 'command' ? COMMAND_OPTIONS : PUBLISH_OPTIONS)
+  if (mandatory !== undefined) checkBoolean('mandatory', mandatory)
   // a result goes where its command said, whatever that is
-  if (draft.kind !== 'result') checkRoutingKey('routing key', draft.routingKey)
+  if (draft.kind === 'event' || draft.kind === 'configuration') checkRoutingKey('routing key', draft.routingKey)
   if (draft.kind === 'command') {
+    checkCommandName(draft.routingKey)
     checkShortString('correlationId', draft.ids.correlationId)
     if (draft.replyTo !== undefined) checkRoutingKey('replyTo', draft.replyTo)
   }

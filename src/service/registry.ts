@@ -6,9 +6,10 @@
 import { lastWord, serviceOf } from '../contracts/contract.ts'
 import { InvalidSettingError } from '../errors.ts'
 import { matches } from '../topology/match.ts'
+import { describe } from '../options.ts'
 import { checkPattern, isPattern } from '../topology/names.ts'
 import type { Subscriptions } from '../topology/plan.ts'
-import type { Handler, HandlerKind } from './handlers.ts'
+import { defaultReplyTo, type Handler, type HandlerKind } from './handlers.ts'
 
 interface Lookup {
   /** By routing key (events, configurations) or by its last word (commands, results). */
@@ -29,6 +30,13 @@ export class Registry {
   /** @throws InvalidSettingError for a bad pattern, a foreign command, or two handlers for one key */
   constructor(service: string, handlers: readonly Handler[]) {
     const keys: Record<HandlerKind, string[]> = { event: [], command: [], result: [], configuration: [] }
+    for (const handler of handlers) {
+      if (!isHandler(handler))
+        throw new InvalidSettingError(
+          'handlers',
+          `holds ${describe(handler)}; make handlers with onEvent, onCommand, onResult and onConfiguration`,
+        )
+    }
     for (const handler of handlers) keys[handler.kind].push(this.#add(service, handler))
     this.subscriptions = {
       events: keys.event,
@@ -52,7 +60,9 @@ export class Registry {
     const twice = (): never => {
       throw new InvalidSettingError(
         'handlers',
-        `two handlers for ${kind} '${routingKey}' in service '${service}'; keep one`,
+        `two handlers for ${kind} '${routingKey}' in service '${service}'; ${
+          kind === 'result' ? 'give one of the commands a replyTo of its own' : 'keep one'
+        }`,
       )
     }
     if (isPattern(routingKey)) {
@@ -67,6 +77,14 @@ export class Registry {
   }
 }
 
+function isHandler(value: Handler): boolean {
+  return typeof value === 'object' && value !== null && typeof value.run === 'function' && isKind(value.kind)
+}
+
+function isKind(kind: string): boolean {
+  return ['event', 'command', 'result', 'configuration'].includes(kind)
+}
+
 /** Commands and results go to one service, and are told by their last word. */
 function isForOneService(kind: HandlerKind): boolean {
   return kind === 'command' || kind === 'result'
@@ -76,9 +94,13 @@ function isForOneService(kind: HandlerKind): boolean {
 function ownKey(service: string, { kind, key }: Handler): string {
   if (!key.includes('.')) return key === '#' ? key : `${service}.${key}`
   if (!isPattern(key) && serviceOf(key) !== service) {
+    const mend =
+      kind === 'result'
+        ? `: results come in under the replyTo of their command, '${defaultReplyTo(key)}' by default: name that, or give the contract`
+        : ''
     throw new InvalidSettingError(
       'handlers',
-      `${kind} '${key}' is for service '${serviceOf(key)}', and this is service '${service}'`,
+      `${kind} '${key}' is for service '${serviceOf(key)}', and this is service '${service}'${mend}`,
     )
   }
   return key

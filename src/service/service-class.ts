@@ -3,6 +3,7 @@
  * override. Subscriptions are given to the constructor; one method handles each kind of message.
  */
 import { NoHandlerError } from '../errors.ts'
+import { checkList } from '../options.ts'
 import type {
   Bus,
   CommandContext,
@@ -39,6 +40,7 @@ export abstract class Service {
   /** @throws InvalidSettingError when the name, a key or a setting cannot work */
   constructor(options: ServiceClassOptions) {
     const { events = [], commands = [], results = [], configurations = [], ...settings } = options
+    for (const [name, keys] of Object.entries({ events, commands, results, configurations })) checkList(name, keys)
     const handlers: Handler[] = [
       ...events.map((key) => onEvent(key, (context) => this.handleEvent(context))),
       ...commands.map((key) => onCommand(key, (context) => this.handleCommand(context))),
@@ -69,22 +71,22 @@ export abstract class Service {
 
   /** An event came. What it returns is ignored, but for SETTLE_LATER. */
   handleEvent(context: EventContext): unknown {
-    throw new NoHandlerError('event', context.routingKey)
+    throw this.#notOverridden('event', 'handleEvent', context.routingKey)
   }
 
   /** A command came. What it returns is the result; see `onCommand`. */
   handleCommand(context: CommandContext): unknown {
-    throw new NoHandlerError('command', context.routingKey)
+    throw this.#notOverridden('command', 'handleCommand', context.routingKey)
   }
 
   /** The result of a command came; `status` says which kind. */
   handleResult(context: ResultContext): unknown {
-    throw new NoHandlerError('result', context.routingKey)
+    throw this.#notOverridden('result', 'handleResult', context.routingKey)
   }
 
   /** A configuration came. Returns whether the service is configured now. */
   handleConfiguration(context: ConfigurationContext): boolean | Promise<boolean> {
-    throw new NoHandlerError('configuration', context.routingKey)
+    throw this.#notOverridden('configuration', 'handleConfiguration', context.routingKey)
   }
 
   /** A mandatory message of this worker came back. An error in here stops the service. */
@@ -101,5 +103,13 @@ export abstract class Service {
   /** The service waits for its configuration. Runs again after each reconnect. */
   onUnconfigured(_context: ServiceContext): unknown {
     return undefined
+  }
+
+  #notOverridden(kind: string, method: string, routingKey: string): NoHandlerError {
+    return new NoHandlerError(
+      kind,
+      routingKey,
+      `service '${this.name}' subscribes to it, and does not override ${method}`,
+    )
   }
 }

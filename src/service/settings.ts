@@ -1,5 +1,6 @@
 /** The settings of a worker: every default, checked before anything is done. */
 import { InvalidSettingError } from '../errors.ts'
+import { checkBoolean, checkFunction, checkOptions, describe } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { LEVELS, type LevelName } from '../log/levels.ts'
 import type { BrokerTls } from '../transport/amqp-connection.ts'
@@ -43,12 +44,12 @@ export interface ServiceSettings {
   /** How long `stop()` waits for handlers and confirms before it gives the messages back to the broker. @default 25_000 */
   readonly drainTimeoutMs?: number
   /** Messages on their way to the broker, unconfirmed, at most. @default { messages: 1_000, bytes: 16 MiB } */
-  readonly publishWindow?: PublishLimit
+  readonly publishWindow?: Partial<PublishLimit>
   /**
    * Messages that wait for the window, or for the broker to come back, at most; beyond that publishes reject.
    * @default { messages: 100_000, bytes: 64 MiB }
    */
-  readonly publishBuffer?: PublishLimit
+  readonly publishBuffer?: Partial<PublishLimit>
   /** The largest encoded payload that may be sent, in bytes. @default 16 MiB */
   readonly maxPayloadBytes?: number
 }
@@ -98,35 +99,67 @@ export interface Settings {
 }
 
 const MIB = 1024 * 1024
+/** The names of all settings. */
+export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
+  'prefetch',
+  'concurrency',
+  'format',
+  'exclusiveQueues',
+  'heartbeatMs',
+  'connectTimeoutMs',
+  'blockedTimeoutMs',
+  'publishRetryDelayMs',
+  'confirmTimeoutMs',
+  'drainTimeoutMs',
+  'publishWindow',
+  'publishBuffer',
+  'maxPayloadBytes',
+]
+/** The names of what only `start` and `run` take. */
+export const START_NAMES: readonly Exclude<keyof StartOptions, keyof ServiceSettings>[] = [
+  'urls',
+  'tls',
+  'signal',
+  'stderrLevel',
+  'onLog',
+]
+const TLS_NAMES: readonly (keyof BrokerTls)[] = ['ca', 'cert', 'key', 'passphrase', 'servername']
 /** Timers of the runtime hold no more milliseconds than this. */
 const LONGEST_TIMER_MS = 2_147_483_647
 
 /** @throws InvalidSettingError that names the setting */
 export function resolveSettings(options: StartOptions): Settings {
+  checkOptions('options', options, [...START_NAMES, ...SETTING_NAMES])
+  const { tls, signal, onLog, exclusiveQueues = false } = options
+  if (tls !== undefined) checkOptions('tls', tls, TLS_NAMES)
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
+  if (onLog !== undefined) checkFunction('onLog', onLog)
+  checkBoolean('exclusiveQueues', exclusiveQueues)
   const ms = (name: keyof ServiceSettings, fallback: number, least = 1): number => {
     return whole(name, options[name] ?? fallback, least, LONGEST_TIMER_MS)
   }
   return {
     brokers: options.urls === undefined ? [defaultBroker()] : parseBrokerUrls(options.urls),
-    tls: options.tls,
-    signal: options.signal,
+    tls,
+    signal,
     stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
-    onLog: options.onLog,
+    onLog,
     prefetch: whole('prefetch', options.prefetch ?? 3, 1, 65_535),
     concurrency:
       options.concurrency === Infinity
         ? Infinity
         : whole('concurrency', options.concurrency ?? Number.MAX_SAFE_INTEGER, 1),
     format: oneOf('format', options.format ?? 'cbor', ['cbor', 'json']),
-    exclusiveQueues: options.exclusiveQueues ?? false,
+    exclusiveQueues,
     heartbeatMs: ms('heartbeatMs', 60_000, 0),
     connectTimeoutMs: ms('connectTimeoutMs', 5_000),
     blockedTimeoutMs: ms('blockedTimeoutMs', 3_600_000),
     publishRetryDelayMs: ms('publishRetryDelayMs', 15_000, 0),
     confirmTimeoutMs: ms('confirmTimeoutMs', 30_000),
     drainTimeoutMs: ms('drainTimeoutMs', 25_000, 0),
-    publishWindow: limit('publishWindow', options.publishWindow ?? { messages: 1_000, bytes: 16 * MIB }),
-    publishBuffer: limit('publishBuffer', options.publishBuffer ?? { messages: 100_000, bytes: 64 * MIB }),
+    publishWindow: limit('publishWindow', options.publishWindow, { messages: 1_000, bytes: 16 * MIB }),
+    publishBuffer: limit('publishBuffer', options.publishBuffer, { messages: 100_000, bytes: 64 * MIB }),
     maxPayloadBytes: whole('maxPayloadBytes', options.maxPayloadBytes ?? 16 * MIB, 1),
   }
 }
@@ -138,14 +171,16 @@ function defaultBroker(): BrokerUrl {
 function whole(name: string, value: unknown, least: number, most: number = Number.MAX_SAFE_INTEGER): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value
   const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`
-  throw new InvalidSettingError(name, `must be a whole number ${range}, not ${String(value)}`)
+  throw new InvalidSettingError(name, `must be a whole number ${range}, not ${describe(value)}`)
 }
 
-function limit(name: string, value: PublishLimit): PublishLimit {
+function limit(name: string, given: Partial<PublishLimit> = {}, fallback: PublishLimit): PublishLimit {
+  checkOptions(name, given, ['messages', 'bytes'])
+  const value = { ...fallback, ...given }
   return { messages: whole(`${name}.messages`, value.messages, 1), bytes: whole(`${name}.bytes`, value.bytes, 1) }
 }
 
 function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
   if (allowed.includes(value)) return value
-  throw new InvalidSettingError(name, `must be one of ${allowed.join(', ')}, not '${value}'`)
+  throw new InvalidSettingError(name, `must be one of ${allowed.join(', ')}, not ${describe(value)}`)
 }

@@ -42,7 +42,7 @@ export interface RunningService extends Bus, AsyncDisposable {
   readonly failure: Error | undefined
 }
 
-/** @internal */
+/** What a worker is made of. */
 export interface WorkerOptions {
   readonly service: string
   readonly registry: Registry
@@ -52,6 +52,9 @@ export interface WorkerOptions {
 
 /** After this an onStart hook that has not ended is told of. */
 const SLOW_START_MS = 5_000
+
+/** Routing keys that a record names at most. */
+const MOST_KEYS = 10
 
 interface Outage {
   readonly since: number
@@ -225,9 +228,11 @@ export class Worker {
     clearTimeout(timer)
     if (outcome !== 'late') return
     const open = this.#dispatcher.open.size
+    const keys = [...this.#dispatcher.open].map(({ message }) => message.routingKey)
+    const left = open === 0 ? '' : `; back to the broker go ${keysText(keys)}`
     this.#logger.write(
       'WARNING',
-      `not done after ${drainTimeoutMs} ms: ${open} messages go back to the broker, ${this.#publisher.pending} publishes are not confirmed`,
+      `not done after ${drainTimeoutMs} ms${left}; publishes that are not confirmed: ${this.#publisher.pending}`,
     )
     const because = new StoppedError(
       'the service stopped before the handler was done; the broker delivers the message again',
@@ -259,8 +264,8 @@ export class Worker {
     timeUp.abort()
     const unsent = this.#publisher.close()
     if (unsent.length > 0) {
-      const keys = [...new Set(unsent.map(({ routingKey }) => routingKey))].slice(0, 10).join(', ')
-      this.#logger.write('EMERGENCY', `stopped with ${unsent.length} messages that the broker did not confirm: ${keys}`)
+      const keys = keysText(unsent.map(({ routingKey }) => routingKey))
+      this.#logger.write('EMERGENCY', `stopped before the broker confirmed ${keys}`)
     }
     this.state = 'stopped'
     this.#markFailed(
@@ -356,6 +361,13 @@ export class Worker {
       onConfigured: () => void this.#session?.configured(),
     })
   }
+}
+
+/** Messages by their routing keys: `3 messages (Told, Asked)`. */
+function keysText(keys: readonly string[]): string {
+  const names = [...new Set(keys)]
+  const shown = names.slice(0, MOST_KEYS).join(', ')
+  return `${keys.length} message${keys.length === 1 ? '' : 's'} (${shown}${names.length > MOST_KEYS ? ', …' : ''})`
 }
 
 /** How severe a failed session is: waiting mends a broker that is away, but neither a wrong password nor a wrong queue. */

@@ -5,6 +5,7 @@
  * with others, so nothing here is configurable.
  */
 import { InvalidSettingError } from '../errors.ts'
+import { describe } from '../options.ts'
 
 /** The exchanges of the architecture: all of type topic, durable, without arguments. */
 export const EXCHANGES = {
@@ -110,8 +111,4 @@ function refuseWildcards(setting: string, text: string): void {
   if (/[*#]/.test(text)) {
     throw new InvalidSettingError(setting, `'${text}' holds a wildcard; only patterns of handlers may`)
   }
-}
-
-function describe(value: unknown): string {
-  return value === '' ? 'an empty string' : value === null ? 'null' : typeof value
 }

@@ -101,7 +101,10 @@ export class AmqpConnection extends AMQPClient {
     const abandoned = new Promise<never>((_, reject) => {
       abandon = reject
     })
-    const timer = setTimeout(() => abandon(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+    const timer = setTimeout(
+      () => abandon(new Error(`no answer within ${timeoutMs} ms; is it an AMQP port?`)),
+      timeoutMs,
+    )
     const onAbort = (): void => abandon(new Error('aborted'))
     const onClose = (): void => abandon(this.#failure ?? new Error('the broker closed the connection'))
     signal.addEventListener('abort', onAbort, { once: true })
@@ -289,6 +292,12 @@ function explain(error: unknown, broker: BrokerUrl): ConnectionError {
   if (/NOT_ALLOWED/.test(text)) {
     return new AccessRefusedError(
       `${broker.shown} refused the virtual host '${broker.vhost}': create it, or correct the URL (${text})`,
+    )
+  }
+  if (/wrong version number/.test(text)) {
+    return new ConnectionError(
+      `cannot connect to ${broker.shown}: this port does not speak TLS; amqps:// is mostly port 5671, and amqp:// is without TLS`,
+      { cause: plain(error) },
     )
   }
   return new ConnectionError(`cannot connect to ${broker.shown}: ${text || 'the connection was closed'}`, {

@@ -60,6 +60,7 @@ export function parseBrokerUrl(text: string, setting = 'url'): BrokerUrl {
 
 /** @throws InvalidSettingError when there is no URL, or when one is wrong. */
 export function parseBrokerUrls(urls: readonly string[]): readonly BrokerUrl[] {
+  if (!Array.isArray(urls)) throw new InvalidSettingError('urls', "must be a list: write ['amqp://…']")
   if (urls.length === 0) throw new InvalidSettingError('urls', 'is empty; give at least one broker URL')
   return urls.map((url, index) => parseBrokerUrl(url, `urls[${index}]`))
 }

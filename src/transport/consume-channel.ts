@@ -159,8 +159,16 @@ function explainRefusal(what: string, error: unknown): Error {
   if (/ACCESS_REFUSED/.test(text)) {
     return new TopologyError(`${what}: the broker user lacks a permission: ${text}`, { cause: plain(error) })
   }
-  // a node that is down, or a queue whose last owner is not gone yet: waiting helps
-  const isPassing = /down or inaccessible|RESOURCE_LOCKED/.test(text)
+  if (/RESOURCE_LOCKED/.test(text)) {
+    return new ConnectionError(
+      `${what} belongs to another connection alone (exclusive), and may be free when that ends: ${text}`,
+      {
+        cause: plain(error),
+      },
+    )
+  }
+  // of a node that is down: waiting helps
+  const isPassing = /down or inaccessible/.test(text)
   if (!isPassing && /NOT_FOUND|NOT_ALLOWED/.test(text))
     return new TopologyError(`${what}: ${text}`, { cause: plain(error) })
   return error instanceof ConnectionError ? error : new ConnectionError(`${what}: ${text}`, { cause: plain(error) })

@@ -3,12 +3,12 @@
  * while nothing works, and with jitter so that the workers of a fleet do not come all at the same time.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { AccessRefusedError } from '../errors.ts'
+import { AccessRefusedError, TopologyError } from '../errors.ts'
 
 /** Each failure adds this to the wait. */
 const STEP_MS = 1000
 const LONGEST_MS = 30_000
-/** A refused password does not get right by asking often, and brokers log every try. */
+/** Neither a refused password nor a queue of other arguments gets right by asking often, and brokers log every try. */
 const REFUSED_MS = 10_000
 /** A session must have worked this long for the next loss of it to be forgiven at once. */
 const HEALTHY_MS = 10_000
@@ -40,7 +40,8 @@ export class Backoff {
     this.#failures += 1
     const wait = Math.min(LONGEST_MS, this.#failures * STEP_MS)
     const jittered = wait * (0.75 + 0.25 * this.#random())
-    return error instanceof AccessRefusedError ? Math.max(REFUSED_MS, jittered) : jittered
+    const isRefusal = error instanceof AccessRefusedError || error instanceof TopologyError
+    return isRefusal ? Math.max(REFUSED_MS, jittered) : jittered
   }
 }
 
