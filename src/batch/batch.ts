@@ -6,10 +6,13 @@
  * leave their batch, since the broker delivers them again.
  */
 import { InvalidSettingError } from '../errors.ts'
-import { checkFunction, checkOptions } from '../options.ts'
+import { checkFunction, checkOptions, describe } from '../options.ts'
 import { describeError } from '../log/describe-error.ts'
 import { type MessageContext, SETTLE_LATER, type SettleLater } from '../service/contexts.ts'
 import { HandlerContext } from '../service/handler-context.ts'
+
+/** Timers of the runtime hold no more milliseconds than this. */
+const LARGEST = 2_147_483_647
 
 /** When a batch is handled, and how. `C` is the context of the handlers that push into it. */
 export interface BatchOptions<C extends MessageContext> {
@@ -39,10 +42,11 @@ export function createBatch<C extends MessageContext>(options: BatchOptions<C>):
   checkOptions('batch', options, ['maxEntries', 'timeoutMs', 'handle'])
   checkFunction('handle of a batch', options.handle)
   for (const name of ['maxEntries', 'timeoutMs'] as const) {
-    if (!Number.isSafeInteger(options[name]) || options[name] < 1) {
+    const value = options[name]
+    if (!Number.isSafeInteger(value) || value < 1 || value > LARGEST) {
       throw new InvalidSettingError(
         name,
-        `of a batch must be a whole number of 1 or more, not ${String(options[name])}`,
+        `of a batch must be a whole number from 1 to ${LARGEST}, not ${describe(value)}`,
       )
     }
   }
@@ -86,6 +90,8 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
   readonly flush = async (): Promise<void> => {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    // one whose handler failed after it was pushed has gone back to the broker
+    this.#messages = this.#messages.filter(isOpen)
     const messages = this.#messages.splice(0, this.#options.maxEntries)
     if (messages.length === 0) return
     // more may have come in one go than a batch takes
@@ -113,10 +119,11 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
 
   /** The failure policy of handlers, for each message. */
   #fail(messages: readonly C[], error: unknown): void {
-    const [first] = messages
+    // those of a lost connection come again whatever happened, and those settled by hand do not
+    const open = messages.filter(isOpen)
     const { summary, full } = describeError(error)
-    first?.log.alert(`unexpected error while handling a batch of ${messages.length}: ${summary}`, { full })
-    for (const { nack, log, metadata, routingKey } of messages) {
+    open[0]?.log.alert(`unexpected error while handling a batch of ${messages.length}: ${summary}`, { full })
+    for (const { nack, log, metadata, routingKey } of open) {
       if (metadata.redelivered) log.emergency(`Giving up on ${routingKey}`, { full })
       void nack({ requeue: !metadata.redelivered })
     }
@@ -136,4 +143,8 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
       `prefetch is ${prefetch} and a batch takes ${this.#options.maxEntries}: batches end by time-out with ${prefetch} messages at most; raise prefetch`,
     )
   }
+}
+
+function isOpen(context: MessageContext): boolean {
+  return context instanceof HandlerContext ? context.isOpen : !context.signal.aborted
 }

@@ -43,19 +43,35 @@ function issueOf(issue: StandardSchemaV1.Issue): ContractIssue {
   return { path, message: issue.message }
 }
 
-/** The schema's output, completed with the fields of the input that the schema left out. */
+/**
+ * The schema's output, completed with the fields of the input that the schema left out. Only where the output is the input
+ * but for what was left out, converted or added: what a schema made anew of it is left as the schema made it.
+ */
 function keepUnknown(input: unknown, output: unknown): unknown {
   if (input === output) return output
   if (Array.isArray(input) && Array.isArray(output) && input.length === output.length) {
-    return output.map((item, index) => keepUnknown(input[index], item))
+    return output.map((item, index) => (isSameItem(input[index], item) ? keepUnknown(input[index], item) : item))
   }
   if (!isPlain(input) || !isPlain(output)) return output
+  const kept = Object.keys(output)
+  if (kept.length > 0 && !kept.some((key) => Object.hasOwn(input, key))) return output
   const complete: Record<string, unknown> = {}
-  for (const key of new Set([...Object.keys(output), ...Object.keys(input)])) {
+  for (const key of new Set([...kept, ...Object.keys(input)])) {
     const value = Object.hasOwn(output, key) ? keepUnknown(input[key], output[key]) : input[key]
     Object.defineProperty(complete, key, { value, writable: true, enumerable: true, configurable: true })
   }
   return complete
+}
+
+/** Whether an item may be what became of the one in the same place: a schema may have put them in another order. */
+function isSameItem(input: unknown, output: unknown): boolean {
+  if (!isPlain(input) || !isPlain(output)) return true
+  return Object.keys(output).every((key) => {
+    if (!Object.hasOwn(input, key)) return true
+    const [before, after] = [input[key], output[key]]
+    const isComparable = typeof before === typeof after && typeof before !== 'object'
+    return !isComparable || before === after
+  })
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {

@@ -9,6 +9,7 @@ import { styleText } from 'node:util'
 import { EXCHANGES } from '../topology/names.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { visible, visibleLines } from '../wire/text.ts'
+import { describeError } from './describe-error.ts'
 import { encodeGelf, type LogFields, type LogRecord, refusedFields } from './gelf.ts'
 import { type LevelName, levelNumber } from './levels.ts'
 
@@ -62,11 +63,20 @@ export class Logger {
 
   /** @param onStderr shows the record on stderr whatever its level */
   write(level: LevelName, short: string, details: LogDetails = {}, onStderr = false): void {
+    try {
+      this.#write(level, short, details, onStderr)
+    } catch (error) {
+      // a log must not fail the work that it tells of, whatever it was given
+      this.#write('WARNING', `a log record could not be written: ${describeError(error).summary}`, {}, onStderr)
+    }
+  }
+
+  #write(level: LevelName, short: string, details: LogDetails, onStderr: boolean): void {
     const record: LogRecord = {
       level,
-      short,
-      full: details.full ?? '',
-      conversationId: details.conversationId ?? '',
+      short: asText(short),
+      full: asText(details.full ?? ''),
+      conversationId: asText(details.conversationId ?? ''),
       service: this.#options.service,
       hostname: this.#hostname,
       pid: process.pid,
@@ -115,18 +125,22 @@ export class Logger {
       properties: { persistent: false, contentType: 'application/json' },
       body: encodeGelf(record),
     })
-    const shownFrom = Math.max(
-      stderrLevel === 'NONE' ? -1 : levelNumber(stderrLevel),
-      sink.isOpen ? -1 : levelNumber('WARNING'),
-    )
-    if (onStderr || levelNumber(record.level) <= shownFrom)
-      process.stderr.write(`${formatRecord(record, process.stderr.isTTY)}\n`)
+    if (stderrLevel !== 'NONE') {
+      const shownFrom = Math.max(levelNumber(stderrLevel), sink.isOpen ? -1 : levelNumber('WARNING'))
+      if (onStderr || levelNumber(record.level) <= shownFrom)
+        process.stderr.write(`${formatRecord(record, process.stderr.isTTY)}\n`)
+    }
     try {
       onRecord?.(record)
     } catch {
       // the user's own observer failed: it must not fail the work that is being logged
     }
   }
+}
+
+/** What is no text (an error, as a rule) is told as one. */
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : describeError(value).full
 }
 
 /** A record as text: one line, and the full message indented below it. */

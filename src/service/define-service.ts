@@ -47,7 +47,7 @@ export function defineService(options: ServiceOptions): ServiceDefinition {
   // wrong settings show here, where they are written, and not at the start
   resolveSettings({ ...settings, urls: ['amqp://localhost'] })
   const createWorker = (given: StartOptions): Worker => {
-    return new Worker({ service: name, registry, hooks, settings: resolveSettings({ ...settings, ...given }) })
+    return new Worker({ service: name, registry, hooks, settings: resolveSettings({ ...settings, ...present(given) }) })
   }
   return Object.freeze({
     name,
@@ -56,8 +56,14 @@ export function defineService(options: ServiceOptions): ServiceDefinition {
       await worker.started
       return runningService(name, worker)
     },
-    run: (given: StartOptions = {}) => runUntilStopped(name, () => createWorker({ stderrLevel: 'INFO', ...given })),
+    run: (given: StartOptions = {}) =>
+      runUntilStopped(name, () => createWorker({ stderrLevel: 'INFO', ...present(given) })),
   })
+}
+
+/** The options without those that are undefined, which override nothing. */
+function present(options: StartOptions): StartOptions {
+  return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
 }
 
 /** @throws InvalidSettingError that says what is wrong where it was written */

@@ -13,6 +13,7 @@ export class Delivery implements PublishOwner {
   readonly message: IncomingMessage
   /** Whether its handler returned SETTLE_LATER: somebody else calls ack or nack. */
   isManual = false
+  lostBecause: Error | undefined
   readonly #acknowledger: Acknowledger
   readonly #onClosed: (delivery: Delivery) => void
   #state: 'open' | 'settled' | 'lost' = 'open'
@@ -20,7 +21,6 @@ export class Delivery implements PublishOwner {
   #failure: unknown
   #waiters: (() => void)[] = []
   #controller: AbortController | undefined
-  #lostBecause: Error | undefined
 
   constructor(
     queue: QueueKind,
@@ -46,7 +46,7 @@ export class Delivery implements PublishOwner {
   /** Aborts when the delivery is lost. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController()
-    if (this.#state === 'lost') this.#controller.abort(this.#lostBecause)
+    if (this.#state === 'lost') this.#controller.abort(this.lostBecause)
     return this.#controller.signal
   }
 
@@ -96,7 +96,7 @@ export class Delivery implements PublishOwner {
     ),
   ): void {
     if (this.#state !== 'open') return
-    this.#lostBecause = because
+    this.lostBecause = because
     this.#close('lost')
     this.#controller?.abort(because)
   }

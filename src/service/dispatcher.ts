@@ -4,7 +4,14 @@
  */
 import type { Schema } from '../contracts/contract.ts'
 import { validate } from '../contracts/validate.ts'
-import { CommandError, NoHandlerError, UnroutableError } from '../errors.ts'
+import {
+  CommandError,
+  ContractError,
+  InvalidMessageError,
+  NoHandlerError,
+  PayloadDecodeError,
+  UnroutableError,
+} from '../errors.ts'
 import { describeError } from '../log/describe-error.ts'
 import type { Logger } from '../log/logger.ts'
 import type { Acknowledger } from '../transport/acknowledger.ts'
@@ -42,8 +49,6 @@ export class Dispatcher {
   readonly #open = new Set<Delivery>()
   readonly #queue = new Fifo<Delivery>()
   #running = 0
-  /** Changes when all deliveries are lost: handlers that still run for them take no slot any more. */
-  #era = 0
   #idle: (() => void)[] = []
 
   constructor(options: DispatcherOptions) {
@@ -53,6 +58,11 @@ export class Dispatcher {
   /** Deliveries that are not settled. */
   get open(): ReadonlySet<Delivery> {
     return this.#open
+  }
+
+  /** Handlers that have not ended, those of lost deliveries included. */
+  get running(): number {
+    return this.#running
   }
 
   accept(queue: QueueKind, message: IncomingMessage, acknowledger: Acknowledger): void {
@@ -70,8 +80,6 @@ export class Dispatcher {
 
   /** The broker has, or will have, all open deliveries back. */
   loseAll(because?: Error): void {
-    this.#era += 1
-    this.#running = 0
     this.#queue.extract(() => true)
     for (const delivery of this.#open) delivery.lose(because)
   }
@@ -109,13 +117,11 @@ export class Dispatcher {
     for (const resolve of waiters) resolve()
   }
 
-  /** Handles one delivery after the other, until none waits or the deliveries of its time are lost. */
+  /** Handles one delivery after the other, until none waits. A handler whose delivery was lost keeps its place until it ends. */
   async #work(first: Delivery): Promise<void> {
-    const era = this.#era
     this.#running += 1
     for (let next: Delivery | undefined = first; next !== undefined; next = this.#queue.shift()) {
       if (next.isOpen) await this.#handle(next)
-      if (era !== this.#era) return
     }
     this.#running -= 1
   }
@@ -136,7 +142,9 @@ export class Dispatcher {
           : await validate(schema, body, `payload of ${envelope.kind} '${envelope.routingKey}'`)
       context = this.#options.contextOf(delivery, envelope, payload)
     } catch (error) {
-      this.#refuse(delivery, error)
+      // a schema may have failed for a reason that passes
+      if (isWrongMessage(error)) this.#refuse(delivery, error)
+      else this.#fail(delivery, error)
       return
     }
     try {
@@ -160,7 +168,10 @@ export class Dispatcher {
   #refuse(delivery: Delivery, error: unknown): void {
     if (!delivery.isOpen) return
     const level = error instanceof NoHandlerError ? 'ERROR' : 'EMERGENCY'
-    this.#log(level, delivery, `${describeError(error).summary} (dead-lettered)`)
+    const { summary } = describeError(error)
+    // of a body nobody knows which message it was
+    const subject = error instanceof PayloadDecodeError ? `message '${delivery.message.routingKey}': ` : ''
+    this.#log(level, delivery, `${subject}${summary} (dead-lettered)`)
     delivery.nack(false)
   }
 
@@ -207,10 +218,13 @@ export class Dispatcher {
 
   /** An unexpected error: once more, on any worker; the second time to the dead letters. */
   #fail(delivery: Delivery, error: unknown): void {
-    if (!delivery.isOpen) return
+    // the broker delivers it again: that it went wrong this time means nothing
+    if (delivery.isLost) return
     const key = delivery.message.routingKey
     const { summary, full } = describeError(error)
     this.#log('ALERT', delivery, `unexpected error while handling ${key}: ${summary}`, full)
+    // settled by hand before it failed
+    if (!delivery.isOpen) return
     if (delivery.message.redelivered) this.#log('EMERGENCY', delivery, `Giving up on ${key}`, full)
     delivery.nack(!delivery.message.redelivered)
   }
@@ -218,6 +232,10 @@ export class Dispatcher {
   #log(level: 'ALERT' | 'EMERGENCY' | 'ERROR', delivery: Delivery, short: string, full = ''): void {
     this.#options.logger.write(level, short, { full, conversationId: conversationIdOf(delivery.message) ?? '' })
   }
+}
+
+function isWrongMessage(error: unknown): boolean {
+  return [InvalidMessageError, PayloadDecodeError, ContractError, NoHandlerError].some((kind) => error instanceof kind)
 }
 
 function schemaFor({ schemas }: Handler, envelope: Envelope): Schema | undefined {

@@ -135,6 +135,7 @@ export class HandlerContext {
 
   /** Answers the command. */
   async reply(command: CommandEnvelope, status: ResultStatus, payload: unknown): Promise<void> {
+    if (this.replied) throw new TypeError(`command '${command.routingKey}' has its result already: it gets only one`)
     this.replied = true
     const { result, error } = this.#parts.resultSchemas(command)
     await this.#parts.messenger.result(command, status, payload, status === 'success' ? result : error, this.#cause)
@@ -150,6 +151,11 @@ export class HandlerContext {
   /** Takes the message out of its handler's charge: it is acknowledged by hand, whatever the handler returns. */
   takeCharge(): void {
     this.#delivery.isManual = true
+  }
+
+  /** Whether the message is neither settled nor lost. */
+  get isOpen(): boolean {
+    return this.#delivery.isOpen
   }
 
   /** What the batch processor needs to know of the worker. */

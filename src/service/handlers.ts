@@ -131,9 +131,12 @@ export function defaultReplyTo(commandName: string): string {
 
 /** @param kind of the contract that the function takes */
 function checkHandler(name: string, kind: string, contract: unknown, handle: unknown): void {
-  const isContract = typeof contract === 'object' && contract !== null && Reflect.get(contract, 'kind') === kind
-  if (typeof contract !== 'string' && !isContract)
-    throw new InvalidSettingError(name, `takes a name or the contract of a ${kind}, not ${describe(contract)}`)
+  const given: unknown = typeof contract === 'object' && contract !== null ? Reflect.get(contract, 'kind') : undefined
+  if (typeof contract !== 'string' && given !== kind) {
+    const wanted = `the contract of ${kind === 'event' ? 'an' : 'a'} ${kind}`
+    const what = typeof given === 'string' ? `that of ${given === 'event' ? 'an' : 'a'} ${given}` : describe(contract)
+    throw new InvalidSettingError(name, `takes a name or ${wanted}, not ${what}`)
+  }
   checkFunction(`handler of ${name}`, handle)
 }
 

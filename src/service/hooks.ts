@@ -11,7 +11,8 @@ import { Timers } from './timers.ts'
 
 /**
  * The hooks of a service; each may be asynchronous. One that throws stops the service (EMERGENCY), unless it does so
- * because the connection was lost or the service is being stopped.
+ * because the connection was lost or the service is being stopped. One that ends because nobody takes its command is an
+ * ERROR; only `onReturned` must not end in it.
  */
 export interface Hooks {
   /**
@@ -91,7 +92,7 @@ export class HookRunner {
     try {
       await hooks.onReturned(returned, this.#contextWith(this.timers, giveUp, conversationId))
     } catch (error) {
-      if (isTold(error)) return
+      if (isPassing(error)) return
       onFailure(
         error,
         `the onReturned hook failed for '${routingKey}', and the service stops: ${describeError(error).summary}`,
@@ -103,7 +104,10 @@ export class HookRunner {
     try {
       await this.#options.hooks[name]?.(context)
     } catch (error) {
-      if (!isTold(error))
+      if (error instanceof UnroutableError) {
+        // nobody is there yet to take it: no reason to stop, but the rest of the hook did not run
+        this.#options.logger.write('ERROR', `the ${name} hook ended early: ${error.message}`)
+      } else if (!isPassing(error))
         this.#options.onFailure(
           error,
           `the ${name} hook failed, and the service stops: ${describeError(error).summary}`,
@@ -113,7 +117,7 @@ export class HookRunner {
 
   #makeTimers(): Timers {
     return new Timers((error) => {
-      if (isTold(error)) return
+      if (isPassing(error) || error instanceof UnroutableError) return
       const { summary, full } = describeError(error)
       this.#options.logger.write('ALERT', `unexpected error in a timer: ${summary}`, { full })
     })
@@ -125,7 +129,7 @@ export class HookRunner {
   }
 }
 
-/** Whether an error only says what has been told already: connection lost, service stopped, message returned. */
-function isTold(error: unknown): boolean {
-  return [StoppedError, DeliveryLostError, ConnectionError, UnroutableError].some((kind) => error instanceof kind)
+/** Whether an error only says what has been told already: connection lost, service stopped. */
+function isPassing(error: unknown): boolean {
+  return [StoppedError, DeliveryLostError, ConnectionError].some((kind) => error instanceof kind)
 }

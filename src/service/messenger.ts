@@ -14,7 +14,7 @@ import {
 } from '../contracts/contract.ts'
 import { check } from '../contracts/validate.ts'
 import { InvalidSettingError, PayloadEncodeError } from '../errors.ts'
-import { checkBoolean, checkOptions } from '../options.ts'
+import { checkBoolean, checkOptions, describe } from '../options.ts'
 import { checkRoutingKey, checkShortString, EXCHANGES } from '../topology/names.ts'
 import { headerBytes, MAX_HEADER_BYTES } from '../transport/publish-frames.ts'
 import type { Publisher } from '../transport/publisher.ts'
@@ -59,6 +59,8 @@ const EXCHANGE_OF = {
 } as const
 
 const NO_OPTIONS: PublishOptions = {}
+/** What the broker takes. */
+const LONGEST_EXPIRATION_MS = 4_294_967_295
 const PUBLISH_OPTIONS = ['conversationId', 'headers', 'mandatory', 'expirationMs']
 const COMMAND_OPTIONS = [...PUBLISH_OPTIONS, 'replyTo', 'correlationId']
 const KEPT_HEADERS = new Set(['conversation_id', 'causation_id', 'status'])
@@ -158,7 +160,13 @@ export class Messenger {
     checkDraft(draft)
     const checked = check(draft.schema, draft.payload, draft.subject ?? `payload of '${draft.routingKey}'`)
     if (checked === undefined) return this.#publisher.publish(this.#messageOf(draft, cause), owner)
-    return checked.then(() => this.#publisher.publish(this.#messageOf(draft, cause), owner))
+    const sent: Promise<void> = checked.then(() => {
+      const message = this.#messageOf(draft, cause)
+      // from here on it is accounted for like any other message
+      sent.catch(() => {})
+      return this.#publisher.publish(message, owner)
+    })
+    return sent
   }
 
   #messageOf(draft: Draft, cause: Cause | undefined): OutgoingMessage {
@@ -219,8 +227,8 @@ function nameAndSchema(contract: { name: string; payload: Schema | undefined } |
 
 /** @throws InvalidSettingError that names the option */
 function checkDraft(draft: Draft): void {
-  const { headers, conversationId, expirationMs, mandatory } = draft.options
   checkOptions('publish options', draft.options, draft.kind === 'command' ? COMMAND_OPTIONS : PUBLISH_OPTIONS)
+  const { headers, conversationId, expirationMs, mandatory } = draft.options
   if (mandatory !== undefined) checkBoolean('mandatory', mandatory)
   // a result goes where its command said, whatever that is
   if (draft.kind === 'event' || draft.kind === 'configuration') checkRoutingKey('routing key', draft.routingKey)
@@ -229,16 +237,22 @@ function checkDraft(draft: Draft): void {
     checkShortString('correlationId', draft.ids.correlationId)
     if (draft.replyTo !== undefined) checkRoutingKey('replyTo', draft.replyTo)
   }
-  if (conversationId !== undefined && typeof conversationId !== 'string') {
-    throw new InvalidSettingError('conversationId', `must be a string, not ${typeof conversationId}`)
-  }
-  if (expirationMs !== undefined && !(Number.isSafeInteger(expirationMs) && expirationMs >= 0)) {
-    throw new InvalidSettingError('expirationMs', `must be a whole number of milliseconds, not ${expirationMs}`)
+  if (conversationId !== undefined) checkShortString('conversationId', conversationId)
+  if (
+    expirationMs !== undefined &&
+    !(Number.isSafeInteger(expirationMs) && expirationMs >= 0 && expirationMs <= LONGEST_EXPIRATION_MS)
+  ) {
+    throw new InvalidSettingError(
+      'expirationMs',
+      `must be a whole number of milliseconds from 0 to ${LONGEST_EXPIRATION_MS}, not ${describe(expirationMs)}`,
+    )
   }
   if (headers !== undefined) checkHeaders(headers)
 }
 
 function checkHeaders(headers: Headers): void {
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers))
+    throw new InvalidSettingError('headers', `must be an object, not ${describe(headers)}`)
   for (const name of Object.keys(headers)) {
     if (KEPT_HEADERS.has(name)) throw new InvalidSettingError('headers', `'${name}' is set by the toolkit; remove it`)
     checkShortString('header name', name)

@@ -34,6 +34,8 @@ export async function runUntilStopped(service: string, createWorker: () => Worke
       `unexpected error outside of any handler, and the service stops: ${describeError(error).summary}`,
     )
   }
+  // whoever read our records may go away: that is no reason to stop
+  process.stderr.on('error', () => {})
   for (const signal of SIGNALS) process.on(signal, onSignal)
   process.on('uncaughtException', onUnexpected)
   process.on('unhandledRejection', onUnexpected)

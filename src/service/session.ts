@@ -5,7 +5,7 @@
  * It ends as a whole: when either connection, the consuming channel or a consumer is lost, a new session begins, in which
  * everything is declared again.
  */
-import { ConnectionError, StoppedError } from '../errors.ts'
+import { ConnectionError, StoppedError, TopologyError } from '../errors.ts'
 import { asError } from '../log/describe-error.ts'
 import { type QueuePlan, queuePlans, type Subscriptions } from '../topology/plan.ts'
 import { AmqpConnection } from '../transport/amqp-connection.ts'
@@ -21,6 +21,9 @@ import type { Settings } from './settings.ts'
 const CLOSE_MS = 2_000
 /** The same for what is left of a session that was lost: the next one waits for it. */
 const ABANDON_MS = 500
+
+/** How long the broker may take to answer what was asked when a stop came. */
+const LAST_ANSWERS_MS = 1_000
 
 export interface SessionParts {
   readonly service: string
@@ -50,6 +53,8 @@ export class Session {
   #publishConnection: AmqpConnection | undefined
   #channel: ConsumeChannel<QueueKind> | undefined
   #queues: { plan: QueuePlan; name: string }[] = []
+  /** Whether the broker was asked to deliver. */
+  #isDelivering = false
   /** Whether events and commands are consumed; 'shut' is for good. */
   #gate: 'closed' | 'opening' | 'open' | 'shut' = 'closed'
 
@@ -70,7 +75,13 @@ export class Session {
    */
   static async open(broker: BrokerUrl, parts: SessionParts, signal: AbortSignal): Promise<Session> {
     const session = new Session(broker, parts)
-    const abandon = (): void => session.#abandon(new StoppedError('stopped while connecting'))
+    let late: NodeJS.Timeout | undefined
+    const abandon = (): void => {
+      const stopped = (): void => session.#abandon(new StoppedError('stopped while connecting'))
+      // what was delivered already is worth finishing in good order; a line that is dead must not hold the stop up
+      if (session.#isDelivering) late = setTimeout(stopped, LAST_ANSWERS_MS)
+      else stopped()
+    }
     signal.addEventListener('abort', abandon, { once: true })
     try {
       await session.#connect(signal)
@@ -82,6 +93,7 @@ export class Session {
       await session.lose()
       throw signal.aborted ? new StoppedError('stopped while connecting') : (moreTelling(error, lost) as Error)
     } finally {
+      clearTimeout(late)
       signal.removeEventListener('abort', abandon)
     }
     return session
@@ -179,13 +191,15 @@ export class Session {
     for (const plan of queuePlans(service, subscriptions, settings.exclusiveQueues)) {
       this.#queues.push({ plan, name: await channel.declareQueue(plan) })
     }
-    // logs first: a broker that blocks publishers does so at the first message
+    // a broker that blocks publishers does so at the first message: all channels are open by then
     await logChannel.attach(publish)
     await publisher.attach(publish)
+    logChannel.release()
   }
 
   async #consume(): Promise<void> {
     this.#parts.onBegin(this)
+    this.#isDelivering = true
     const configuration = this.#queues.find(({ plan }) => plan.kind === 'configuration')
     if (configuration === undefined) {
       await this.configured()
@@ -206,5 +220,5 @@ export class Session {
 
 /** Of the error of a call and the reason why the session ended meanwhile, the one that names the problem. */
 function moreTelling(error: unknown, lost: unknown): unknown {
-  return lost !== undefined && error instanceof ConnectionError ? lost : error
+  return lost !== undefined && !(error instanceof TopologyError) ? lost : error
 }

@@ -32,7 +32,8 @@ export interface RunningService extends Bus, AsyncDisposable {
   readonly pendingPublishes: number
   /**
    * Stops: no more messages are taken, those in hand are finished and acknowledged, what was published is confirmed.
-   * What is not done after `drainTimeoutMs` is given back to the broker. May be called again at any time.
+   * What is not done after `drainTimeoutMs` is given back to the broker. May be called again at any time. A
+   * handler must not await it: the stop waits for the handler.
    * @returns resolves when the worker has stopped; never rejects
    */
   readonly stop: () => Promise<void>
@@ -58,7 +59,8 @@ const MOST_KEYS = 10
 
 interface Outage {
   readonly since: number
-  reason: string
+  /** What was told of it. */
+  readonly reasons: Set<string>
 }
 
 export class Worker {
@@ -206,7 +208,9 @@ export class Worker {
       return
     }
     this.#onDisconnected(reason)
-    await pause(this.#backoff.next(workedMs, reason), this.#stopRequest.signal)
+    const { brokers } = this.#options.settings
+    const isLastInTurn = broker === brokers.at(-1)
+    await pause(this.#backoff.next(workedMs, reason, isLastInTurn), this.#stopRequest.signal)
   }
 
   /** Waits for the end of the session, or for a stop: then for what is in hand as well. */
@@ -237,7 +241,6 @@ export class Worker {
     const because = new StoppedError(
       'the service stopped before the handler was done; the broker delivers the message again',
     )
-    this.hasAbandoned = open > 0
     this.#giveUp.abort(because)
     this.#dispatcher.loseAll(because)
   }
@@ -259,10 +262,12 @@ export class Worker {
 
   async #end(): Promise<void> {
     this.#hooks.timers.end()
+    // nothing is sent any more: a hook that waits for what it publishes is told so, and need not be waited for
+    const unsent = this.#publisher.close()
     const timeUp = new AbortController()
     await Promise.race([this.#stopHook(), pause(this.#options.settings.drainTimeoutMs, timeUp.signal)])
     timeUp.abort()
-    const unsent = this.#publisher.close()
+    this.hasAbandoned = this.#dispatcher.running > 0
     if (unsent.length > 0) {
       const keys = keysText(unsent.map(({ routingKey }) => routingKey))
       this.#logger.write('EMERGENCY', `stopped before the broker confirmed ${keys}`)
@@ -283,7 +288,12 @@ export class Worker {
     if (this.#outage !== undefined) {
       const seconds = ((performance.now() - this.#outage.since) / 1000).toFixed(1)
       // whoever read of the outage on stderr reads there that it is over
-      this.#logger.write('NOTICE', `connected to ${session.broker.shown} again after ${seconds} s`, {}, true)
+      this.#logger.write(
+        'NOTICE',
+        `connected to ${session.broker.shown}${this.#wasConnected ? ' again' : ''} after ${seconds} s`,
+        {},
+        true,
+      )
       this.#outage = undefined
     }
     const dropped = this.#logChannel.takeDropped()
@@ -297,11 +307,11 @@ export class Worker {
   #onDisconnected(reason: Error): void {
     const { message } = reason
     if (this.#outage === undefined) {
-      this.#outage = { since: performance.now(), reason: message }
+      this.#outage = { since: performance.now(), reasons: new Set([message]) }
       const text = this.#wasConnected ? `connection lost: ${message}` : message
       this.#logger.write(severity(reason), `${text}; trying again until it works`)
-    } else if (this.#outage.reason !== message) {
-      this.#outage.reason = message
+    } else if (!this.#outage.reasons.has(message)) {
+      this.#outage.reasons.add(message)
       this.#logger.write(severity(reason), message)
     }
   }
@@ -324,6 +334,8 @@ export class Worker {
         this.#hooks.runInSession('onUnconfigured', session.signal)
       },
       onReady: (session) => {
+        // the stop came while the last consumer was being asked for
+        if (this.#stopRequest.signal.aborted) return
         this.#enter('ready')
         const queues = session.queueNames.length === 0 ? '' : `: consuming ${session.queueNames.join(', ')}`
         this.#logger.write('INFO', `ready${queues} on ${session.broker.shown}`)

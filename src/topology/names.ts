@@ -83,6 +83,7 @@ export function checkShortString(setting: string, text: unknown): asserts text i
   if (bytes > SHORT_STRING_BYTES) {
     throw new InvalidSettingError(setting, `is ${bytes} bytes long; AMQP allows ${SHORT_STRING_BYTES}: shorten it`)
   }
+  if (!text.isWellFormed()) throw new InvalidSettingError(setting, 'holds a lone surrogate, which is no character')
 }
 
 function checkText(setting: string, text: unknown, maxBytes: number): asserts text is string {

@@ -4,6 +4,7 @@
  * While the broker cannot take them, the newest records are kept in a bounded buffer; what does not fit is counted.
  */
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
+import { EXCHANGES } from '../topology/names.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import type { AmqpConnection } from './amqp-connection.ts'
 import { Fifo } from './fifo.ts'
@@ -20,6 +21,7 @@ const REOPEN_MS = 10_000
 export class LogChannel {
   #connection: AmqpConnection | undefined
   #channel: AMQPChannel | undefined
+  #isHeld = false
   #reopen: NodeJS.Timeout | undefined
   readonly #kept = new Fifo<OutgoingMessage>()
   #keptBytes = 0
@@ -27,7 +29,7 @@ export class LogChannel {
 
   /** Whether records go out now, and are not only kept. */
   get isOpen(): boolean {
-    return this.#channel !== undefined && this.#connection?.closed === false
+    return this.#channel !== undefined && !this.#isHeld && this.#connection?.closed === false
   }
 
   publish(message: OutgoingMessage): void {
@@ -47,10 +49,20 @@ export class LogChannel {
     return dropped
   }
 
-  /** Uses this connection from now on. A channel that cannot be opened only delays the records. */
+  /**
+   * Uses this connection from now on, but sends nothing before {@link release}: a broker that blocks publishers answers
+   * nothing on a connection that has published. A channel that cannot be opened only delays the records.
+   */
   async attach(connection: AmqpConnection): Promise<void> {
     this.#connection = connection
+    this.#isHeld = true
     await this.#open(connection)
+  }
+
+  /** Everything else that the connection needs is open: sends what was kept. */
+  release(): void {
+    this.#isHeld = false
+    this.#flush()
   }
 
   detach(): void {
@@ -62,6 +74,9 @@ export class LogChannel {
   async #open(connection: AmqpConnection): Promise<void> {
     try {
       const channel = await connection.openChannel(() => this.#onChannelClosed(connection))
+      if (connection !== this.#connection) return
+      // somebody may have deleted it: a record on an exchange that is not there costs the channel
+      if (!this.#isHeld) await channel.exchangeDeclare(EXCHANGES.log, 'topic', { durable: true })
       if (connection !== this.#connection) return
       this.#channel = channel
       this.#flush()
@@ -81,7 +96,7 @@ export class LogChannel {
   #flush(): void {
     const connection = this.#connection
     const channel = this.#channel
-    if (connection === undefined || channel === undefined || connection.closed) return
+    if (connection === undefined || channel === undefined || connection.closed || this.#isHeld) return
     while (this.#kept.size > 0 && connection.unsentBytes < SOCKET_BYTES) {
       const message = this.#take()
       if (message === undefined) break

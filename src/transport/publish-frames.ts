@@ -165,6 +165,7 @@ function field(value: HeaderValue, depth: number): void {
   // what Python's decoder gives up on, a peer would be handed again and again
   if (depth > MAX_HEADER_DEPTH) throw new RangeError(`they are nested deeper than ${MAX_HEADER_DEPTH} levels`)
   if (typeof value === 'string') {
+    if (!value.isWellFormed()) throw new RangeError('a text holds a lone surrogate, which is no character')
     fieldType('S')
     longString(value)
   } else if (typeof value === 'number') {
@@ -205,10 +206,16 @@ function field(value: HeaderValue, depth: number): void {
     uint32(0)
     for (const item of value) field(item, depth + 1)
     scratch.writeUInt32BE(at - size - 4, size)
-  } else {
+  } else if (isTable(value)) {
     fieldType('F')
     table(value, depth + 1)
-  }
+  } else throw new RangeError(`a ${typeof value} of this kind is nothing that AMQP knows`)
+}
+
+function isTable(value: HeaderValue): value is { readonly [key: string]: HeaderValue } {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 function isList(value: HeaderValue): value is readonly HeaderValue[] {

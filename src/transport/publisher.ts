@@ -7,20 +7,13 @@
  * the broker closes the channel for is found by sending the unconfirmed ones again one by one: it alone fails.
  */
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
-import {
-  BlockedTimeoutError,
-  ConnectionError,
-  DeliveryLostError,
-  PublishBufferFullError,
-  PublishRefusedError,
-  StoppedError,
-  UnroutableError,
-} from '../errors.ts'
+import { BlockedTimeoutError, ConnectionError, PublishBufferFullError, StoppedError } from '../errors.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { type AmqpConnection, plain, within } from './amqp-connection.ts'
 import { Fifo } from './fifo.ts'
 import { Occasional } from './occasional.ts'
 import { encodePublish } from './publish-frames.ts'
+import { lostWith, refused, unroutable } from './publish-outcomes.ts'
 import { type Sent, Unconfirmed } from './unconfirmed.ts'
 
 export interface PublisherSettings {
@@ -46,6 +39,8 @@ export interface PublisherEvents {
 export interface PublishOwner {
   /** Whether its connection is gone, so that the broker delivers it again. */
   readonly isLost: boolean
+  /** Why. */
+  readonly lostBecause: Error | undefined
 }
 
 interface Publish extends Sent {
@@ -99,8 +94,9 @@ export class Publisher {
   publish(message: OutgoingMessage, owner?: PublishOwner): Promise<void> {
     const promise = new Promise<void>((resolve, reject) => {
       if (this.#closed !== undefined) return reject(this.#closed)
-      if (owner?.isLost === true) return reject(deliveryLost(message))
-      if (this.#isFull(message)) return reject(this.#overflow(message))
+      if (owner?.isLost === true) return reject(lostWith(message, owner))
+      // what handlers publish is bounded by the prefetch, and must not fail because others fill the buffer
+      if (owner === undefined && this.#isFull(message)) return reject(this.#overflow(message))
       this.#enqueue({ message, owner, resolve, reject, sentAt: 0, returned: false })
     })
     promise.catch(() => {})
@@ -243,7 +239,7 @@ export class Publisher {
     const timer = setTimeout(() => {
       this.#forgetNacked(publish)
       this.#enqueue(publish)
-    }, retryDelayMs)
+    }, jittered(retryDelayMs))
     this.#nacked.set(publish, timer)
     this.#nackedBytes += publish.message.body.byteLength
   }
@@ -291,13 +287,13 @@ export class Publisher {
   }
 
   #dropLost(): void {
-    for (const { message, reject } of this.#extractWaiting(isLost)) reject(deliveryLost(message))
+    for (const { message, owner, reject } of this.#extractWaiting(isLost)) reject(lostWith(message, owner))
     this.#suspects = Math.min(this.#suspects, this.#waiting.size)
     for (const [publish, timer] of this.#nacked) {
       if (!isLost(publish)) continue
       clearTimeout(timer)
       this.#forgetNacked(publish)
-      publish.reject(deliveryLost(publish.message))
+      publish.reject(lostWith(publish.message, publish.owner))
     }
     this.#reportIdle()
   }
@@ -373,21 +369,11 @@ export class Publisher {
   }
 }
 
+/** So that the messages that were refused together do not all come again at the same moment. */
+function jittered(ms: number): number {
+  return ms * (1 + Math.random() / 10)
+}
+
 function isLost({ owner }: Publish): boolean {
   return owner?.isLost === true
-}
-
-function deliveryLost({ routingKey }: OutgoingMessage): DeliveryLostError {
-  return new DeliveryLostError(
-    `message '${routingKey}' was dropped: the connection was lost before the incoming message was settled; the broker delivers that one again, and its handler publishes again`,
-  )
-}
-
-function unroutable({ exchange, routingKey }: OutgoingMessage): UnroutableError {
-  const problem = 'came back: no queue is bound for it. Is the service that takes it running, and the name right?'
-  return new UnroutableError(exchange, routingKey, problem)
-}
-
-function refused({ exchange, routingKey }: OutgoingMessage, problem: string, cause?: unknown): PublishRefusedError {
-  return new PublishRefusedError(exchange, routingKey, problem, cause === undefined ? {} : { cause })
 }

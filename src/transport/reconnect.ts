@@ -13,6 +13,9 @@ const REFUSED_MS = 10_000
 /** A session must have worked this long for the next loss of it to be forgiven at once. */
 const HEALTHY_MS = 10_000
 
+/** Of the failures before a session that worked for a while so many still count. */
+const REMEMBERED_FAILURES = 3
+
 /** Decides how long to wait before the next attempt. Times come from the monotonic clock. */
 export class Backoff {
   #failures = 0
@@ -28,20 +31,22 @@ export class Backoff {
   /**
    * @param workedMs how long the session that ended had worked (consumed); undefined when it never did
    * @param error why it ended or never began
+   * @param isLastInTurn whether all other URLs were tried since this one was the last time
    * @returns milliseconds to wait
    */
-  next(workedMs: number | undefined, error: unknown): number {
+  next(workedMs: number | undefined, error: unknown, isLastInTurn = true): number {
     const now = this.#now()
     if (workedMs !== undefined && workedMs >= HEALTHY_MS) this.#failures = 0
     if (workedMs !== undefined && now - this.#lastImmediate >= HEALTHY_MS) {
       this.#lastImmediate = now
+      this.#failures = Math.min(this.#failures, REMEMBERED_FAILURES)
       return 0
     }
     this.#failures += 1
     const wait = Math.min(LONGEST_MS, this.#failures * STEP_MS)
     const jittered = wait * (0.75 + 0.25 * this.#random())
     const isRefusal = error instanceof AccessRefusedError || error instanceof TopologyError
-    return isRefusal ? Math.max(REFUSED_MS, jittered) : jittered
+    return isRefusal && isLastInTurn ? Math.max(REFUSED_MS, jittered) : jittered
   }
 }
 

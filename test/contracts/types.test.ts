@@ -67,7 +67,9 @@ test('what does not fit a contract does not compile', () => {
   // @ts-expect-error a configuration handler says whether the service is configured
   onConfiguration(defineConfigurationLike(), () => 'yes')
   // @ts-expect-error a command is no event
-  onEvent(Greet, () => {})
+  expect(() => onEvent(Greet, () => {})).toThrow(
+    'onEvent: takes a name or the contract of an event, not that of a command',
+  )
   expectTypeOf<CommandContext<{ a: 1 }>>().toExtend<EventContext>()
   expectTypeOf(Free).toEqualTypeOf<CommandContract<undefined, undefined, undefined>>()
 })

@@ -111,7 +111,7 @@ describe('on the bus', () => {
         },
       },
     })
-    await using _worker = await early.start({ urls: [url], stderrLevel: 'NONE' })
+    await using _worker = await early.start({ urls: [url], stderrLevel: 'EMERGENCY' })
     expect((await nextOwn(logs))['short_message']).toBe('a bird')
     expect((await nextOwn(logs))['short_message']).toBe('a worm')
     // whoever looks at stderr meanwhile sees what matters

@@ -158,7 +158,7 @@ describe('a command', () => {
       expect(jsonOf(await dead.next())).toEqual({ by })
       for (let n = 0; n < 2; n++) {
         expect(recordOf(await logs.next())['short_message']).toContain(
-          `payload of 'probe.Result' does not fit its contract: ${field}`,
+          `result of command 'maths.Divide' does not fit its contract: ${field}`,
         )
       }
     }

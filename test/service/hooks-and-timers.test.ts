@@ -91,7 +91,7 @@ describe('hooks', () => {
     expect(records.all.find(({ level }) => level === 'EMERGENCY')?.full).toContain('hooks-and-timers.test.ts')
   })
 
-  test('that only meet what is told already, as a command nobody takes, stop nothing', async ({ url }) => {
+  test('that end because nobody takes their command are told as ERROR, and stop nothing', async ({ url }) => {
     const records = new Records()
     const asking = defineService({
       name: 'asking',
@@ -100,7 +100,10 @@ describe('hooks', () => {
     await using worker = await asking.start({ urls: [url], stderrLevel: 'NONE', onLog: records.onLog })
     await expect
       .poll(() => records.of('ERROR'))
-      .toEqual(["message 'nobody.Do' on exchange 'commands' came back: no queue is bound for it"])
+      .toEqual([
+        "message 'nobody.Do' on exchange 'commands' came back: no queue is bound for it",
+        expect.stringMatching(/^the onReady hook ended early: message 'nobody.Do' .* came back/),
+      ])
     await worker.publish('StillHere', 1)
     expect(worker.state).toBe('ready')
     expect(records.of('EMERGENCY')).toEqual([])

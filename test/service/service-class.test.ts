@@ -117,24 +117,24 @@ test('what is not overridden refuses messages as ones without a handler, and rep
   }
   const logs = await probe.logs('bare.ERROR', 'bare.ALERT', 'bare.EMERGENCY')
   await using worker = await new Bare().start({ urls: [url], stderrLevel: 'NONE' })
-  const expectRefused = async (kind: string, key: string): Promise<void> => {
+  const expectRefused = async (kind: string, key: string, method: string): Promise<void> => {
     expect((await dead.next()).fields.routingKey).toBe(key)
     expect(recordOf(await logs.next())).toMatchObject({
       _levelname: 'ERROR',
-      short_message: `unexpected ${kind} ${key}; check your subscriptions! (dead-lettered)`,
+      short_message: `unexpected ${kind} ${key}; service 'bare' subscribes to it, and does not override ${method} (dead-lettered)`,
       _conversation_id: 'c1',
     })
   }
   await probe.event('Happened')
-  await expectRefused('event', 'Happened')
+  await expectRefused('event', 'Happened', 'handleEvent')
   await probe.command('bare.Do')
-  await expectRefused('command', 'bare.Do')
+  await expectRefused('command', 'bare.Do', 'handleCommand')
   await probe.publish({
     exchange: 'commands',
     routingKey: 'bare.AskResult',
     headers: { conversation_id: 'c1', status: 'success' },
   })
-  await expectRefused('result', 'bare.AskResult')
+  await expectRefused('result', 'bare.AskResult', 'handleResult')
   await expect(worker.sendCommand('nobody.Do', 1)).rejects.toBeInstanceOf(UnroutableError)
   expect(recordOf(await logs.next())['short_message']).toBe(
     "message 'nobody.Do' on exchange 'commands' came back: no queue is bound for it",

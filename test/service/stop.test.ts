@@ -5,7 +5,8 @@ import { jsonOf, test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
 import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
 
-const QUIET = { stderrLevel: 'NONE', format: 'json' } as const
+// what is said while the broker is away is said on stderr
+const QUIET = { stderrLevel: 'EMERGENCY', format: 'json' } as const
 
 const proxyTo = (url: string): Promise<Proxy> => Proxy.start(Number(new URL(url).port))
 
@@ -104,7 +105,7 @@ test('what is not done when the drain time is over goes back to the broker, and 
   goOn.open()
   await expect.poll(() => late).toEqual(['STOPPED'])
   expect(tooLate.size).toBe(0)
-  expect(records.of('WARNING').at(-1)).toMatch(/not done after 200 ms: 1 messages go back/)
+  expect(records.of('WARNING').at(-1)).toMatch(/not done after 200 ms; back to the broker go 1 message \(Endless\)/)
   const back = await (await probe.consume('overdue.events')).next()
   expect(back.fields.redelivered).toBe(true)
 })
@@ -138,7 +139,7 @@ test('a service stops while it waits to connect again, and names what it could n
   expect(await timeOf(worker.stop())).toBeLessThan(2000)
   expect(await Promise.all(unsent)).toEqual(['STOPPED', 'STOPPED'])
   expect(stderr.lines('EMERGENCY')).toEqual([
-    expect.stringMatching(/2 messages that the broker did not confirm: Unsent/),
+    expect.stringMatching(/stopped before the broker confirmed 2 messages \(Unsent\)/),
   ])
 })
 

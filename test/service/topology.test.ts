@@ -124,7 +124,9 @@ test('a queue that exists with other arguments is a failure that names it', asyn
   using stderr = new CapturedStderr()
   await probe.declareQueue('differs.events', { durable: true, messageTtl: 1000 })
   const differs = defineService({ name: 'differs', handlers: [onEvent('Any', nothing)] })
-  const failure: unknown = await differs.start({ urls: [url], stderrLevel: 'NONE' }).catch((error: unknown) => error)
+  const failure: unknown = await differs
+    .start({ urls: [url], stderrLevel: 'EMERGENCY' })
+    .catch((error: unknown) => error)
   expect(failure).toBeInstanceOf(TopologyError)
   expect(failure).toHaveProperty('message', expect.stringContaining("queue 'differs.events'"))
   expect(stderr.lines('EMERGENCY')).toEqual([expect.stringContaining("queue 'differs.events'")])

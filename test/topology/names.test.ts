@@ -10,7 +10,7 @@ describe('a service name', () => {
   test.each([
     ['', /not an empty string/],
     [undefined, /not undefined/],
-    [12, /not number/],
+    [12, /not 12/],
     ['a b', /spaces or characters that cannot be printed/],
     ['a\nb', /cannot be printed/],
     ['a\u0000', /cannot be printed/],

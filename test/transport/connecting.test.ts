@@ -4,7 +4,8 @@ import { test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
 import { CapturedStderr, outcomeOf, Records } from '../bus/watched.ts'
 
-const QUIET = { stderrLevel: 'NONE', format: 'json' } as const
+// what is said while the broker is away is said on stderr
+const QUIET = { stderrLevel: 'EMERGENCY', format: 'json' } as const
 const CANARY = 'c4n@ry:/%'
 
 const proxyTo = (url: string): Promise<Proxy> => Proxy.start(Number(new URL(url).port))

@@ -6,7 +6,8 @@ import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
 
 // These tests break their broker: it is their own, and each begins with a running one.
 
-const QUIET = { stderrLevel: 'NONE', format: 'json' } as const
+// what is said while the broker is away is said on stderr
+const QUIET = { stderrLevel: 'EMERGENCY', format: 'json' } as const
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
 
 let broker: Broker

@@ -4,7 +4,8 @@ import { jsonOf, test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
 import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
 
-const QUIET = { stderrLevel: 'NONE', format: 'json' } as const
+// what is said while the broker is away is said on stderr
+const QUIET = { stderrLevel: 'EMERGENCY', format: 'json' } as const
 
 const proxyTo = (url: string): Promise<Proxy> => Proxy.start(Number(new URL(url).port))
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)

@@ -31,7 +31,7 @@ export async function sendCommand(
   const { timeout = 60, format = 'cbor', conversation: conversationId } = options
   const correlationId = newId()
   // a key of its own: two operators at once never get each other's results
-  const replyTo = `${CLI_NAME}-${newId()}.Result`
+  const replyTo = `${CLI_NAME}.Result-${newId()}`
   let take: (message: IncomingMessage) => void = () => {}
   const answer = new Promise<IncomingMessage>((resolve) => {
     take = resolve
