@@ -90,8 +90,7 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
   readonly flush = async (): Promise<void> => {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    // one whose handler failed after it was pushed has gone back to the broker
-    this.#messages = this.#messages.filter(isOpen)
+    this.#forgetClosed()
     const messages = this.#messages.splice(0, this.#options.maxEntries)
     if (messages.length === 0) return
     // more may have come in one go than a batch takes
@@ -114,6 +113,7 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
   /** Handles every full batch, and at a stop the rest as well. */
   #flushDue(isStopping: boolean): void {
     const least = isStopping ? 1 : this.#options.maxEntries
+    this.#forgetClosed()
     while (this.#messages.length >= least) void this.flush()
   }
 
@@ -134,6 +134,11 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
     if (this.#messages.length > 0) return
     clearTimeout(this.#timer)
     this.#timer = undefined
+  }
+
+  /** One whose handler failed after it was pushed has gone back to the broker. */
+  #forgetClosed(): void {
+    this.#messages = this.#messages.filter(isOpen)
   }
 
   #warn({ log }: C, prefetch: number): void {

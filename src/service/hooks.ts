@@ -52,6 +52,7 @@ export class HookRunner {
   readonly timers: Timers
   readonly #options: HookRunnerOptions
   readonly #sessionTimers: Timers[] = []
+  #hasFailed = false
 
   constructor(options: HookRunnerOptions) {
     this.#options = options
@@ -81,7 +82,8 @@ export class HookRunner {
     const { hooks, logger, onFailure, giveUp } = this.#options
     const returned = returnedMessage(message)
     const { conversationId, routingKey, exchange } = returned
-    if (hooks.onReturned === undefined) {
+    // once it has failed it is not called again: what it sends could come back for ever
+    if (hooks.onReturned === undefined || this.#hasFailed) {
       const isResult = message.properties.headers?.['status'] !== undefined
       const text = isResult
         ? `the result '${routingKey}' came back: whoever sent the command handles no such result, or is gone with its queue`
@@ -93,6 +95,7 @@ export class HookRunner {
       await hooks.onReturned(returned, this.#contextWith(this.timers, giveUp, conversationId))
     } catch (error) {
       if (isPassing(error)) return
+      this.#hasFailed = true
       onFailure(
         error,
         `the onReturned hook failed for '${routingKey}', and the service stops: ${describeError(error).summary}`,

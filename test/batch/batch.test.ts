@@ -231,3 +231,55 @@ test('a handler that forgets to return what push returns does not lose its messa
   await probe.event('Forgotten', 1)
   expect((await dead.next()).fields.routingKey).toBe('Forgotten')
 })
+
+test('a batch that fails because its connection was lost is told by nobody, and handled when it comes again', async ({
+  url,
+  probe,
+  management,
+}) => {
+  using _stderr = new CapturedStderr()
+  const records = new Records()
+  const goOn = gate()
+  let runs = 0
+  const { batch, handled } = keeping({ maxEntries: 2, timeoutMs: NEVER_MS }, async ([first]) => {
+    runs += 1
+    if (runs > 1) return
+    await goOn.opened
+    await first?.publish('Counted', 1)
+  })
+  await using worker = await defineService({
+    name: 'cut-off',
+    handlers: [onEvent('Entry2', batch.push)],
+  }).start({ urls: [url], stderrLevel: 'NONE', onLog: records.onLog })
+  for (const n of [1, 2]) await probe.event('Entry2', n)
+  await expect.poll(() => runs).toBe(1)
+  await management.closeConnections('cut-off')
+  await expect.poll(() => worker.state).toBe('connecting')
+  goOn.open()
+  await expect
+    .poll(() => handled)
+    .toEqual([
+      [1, 2],
+      [1, 2],
+    ])
+  await expect.poll(() => probe.counts('cut-off.events')).toEqual({ messages: 0, consumers: 1 })
+  expect(records.of('ALERT', 'EMERGENCY')).toEqual([])
+})
+
+test('a message whose handler fails after it was pushed is in its batch once', async ({ url, probe }) => {
+  const { batch, handled } = keeping({ maxEntries: 2, timeoutMs: NEVER_MS })
+  await using _worker = await defineService({
+    name: 'twofold',
+    handlers: [
+      onEvent('Entry3', (context) => {
+        const settleLater = batch.push(context)
+        if (!context.metadata.redelivered) throw new Error('after the push')
+        return settleLater
+      }),
+    ],
+  }).start({ urls: [url], stderrLevel: 'NONE' })
+  for (const n of [1, 2]) await probe.event('Entry3', n)
+  await expect.poll(() => probe.counts('twofold.events')).toEqual({ messages: 0, consumers: 1 })
+  await expect.poll(() => handled.flat()).toHaveLength(2)
+  expect(new Set(handled.flat())).toEqual(new Set([1, 2]))
+})

@@ -52,3 +52,13 @@ test('a payload that goes out is checked at once where the schema works at once'
     ),
   ).rejects.toThrow(ContractError)
 })
+
+test('what a schema made anew is left as the schema made it', () => {
+  const renamed = z.object({ first: z.string(), password: z.string() }).transform(({ first }) => ({ name: first }))
+  expect(validate(renamed, { first: 'Ada', password: 'x' }, 'it')).toEqual({ name: 'Ada' })
+  const sorted = z.array(z.object({ id: z.number() })).transform((list) => list.toSorted((a, b) => a.id - b.id))
+  expect(validate(sorted, [{ id: 2, x: 99 }, { id: 1 }], 'it')).toEqual([{ id: 1 }, { id: 2 }])
+  // converted in its place, it is still the same item
+  const converted = z.array(z.object({ id: z.coerce.number() }))
+  expect(validate(converted, [{ id: '2', x: 99 }], 'it')).toEqual([{ id: 2, x: 99 }])
+})

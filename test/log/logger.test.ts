@@ -206,3 +206,25 @@ describe('on stderr', () => {
     ])
   })
 })
+
+test('whatever is logged, nothing is thrown, and an error is told with its stack', async ({ url, probe }) => {
+  const logs = await probe.logs('careless.ERROR', 'careless.WARNING')
+  await using worker = await defineService({ name: 'careless' }).start({ urls: [url], stderrLevel: 'NONE' })
+  const { error } = worker.log as unknown as { error: (short: unknown, details?: unknown) => void }
+  error(new Error('no text'))
+  error('with details', { full: new Error('no text either') })
+  error('with a trap', {
+    fields: {
+      get trap() {
+        throw new Error('sprung')
+      },
+    },
+  })
+  const short = async (): Promise<unknown> => recordOf(await logs.next())['short_message']
+  expect(await short()).toMatch(/^Error: no text\n +at /)
+  expect(recordOf(await logs.next())).toMatchObject({
+    short_message: 'with details',
+    full_message: expect.stringMatching(/^Error: no text either\n +at /),
+  })
+  expect(await short()).toBe('a log record could not be written: sprung')
+})

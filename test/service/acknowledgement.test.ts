@@ -1,6 +1,6 @@
 import { defineService, onCommand, onEvent, SETTLE_LATER } from 'eventail'
 import { expect, onTestFinished } from 'vitest'
-import { test } from '../bus/bus.ts'
+import { jsonOf, test } from '../bus/bus.ts'
 import type { Management } from '../bus/management.ts'
 import type { Probe } from '../bus/probe.ts'
 import { outcomeOf, Records } from '../bus/watched.ts'
@@ -231,4 +231,46 @@ test('a message that is settled later is acknowledged only after its publishes, 
   await worker.stop()
   // the last one was not acknowledged
   expect(await probe.counts('later.events')).toEqual({ messages: 1, consumers: 0 })
+})
+
+test('an error after the message was settled by hand is told all the same', async ({ url, probe }) => {
+  const records = new Records()
+  await using _worker = await defineService({
+    name: 'hasty',
+    handlers: [
+      onEvent('Hasty', async ({ ack, nack, payload }) => {
+        await (payload === 'ack' ? ack() : nack())
+        throw new Error(`after ${String(payload)}`)
+      }),
+    ],
+  }).start({ urls: [url], stderrLevel: 'NONE', onLog: records.onLog })
+  await probe.event('Hasty', 'ack')
+  await probe.event('Hasty', 'nack')
+  await expect
+    .poll(() => records.of('ALERT'))
+    .toEqual(['ack', 'nack'].map((how) => `unexpected error while handling Hasty: after ${how}`))
+  expect(records.of('EMERGENCY')).toEqual([])
+  await expect.poll(() => probe.counts('hasty.events')).toEqual({ messages: 0, consumers: 1 })
+})
+
+test('a command gets one result, however many its handler sends', async ({ url, probe }) => {
+  const results = await probe.listen('commands', 'probe.Result')
+  const refused: string[] = []
+  await using _worker = await defineService({
+    name: 'talkative',
+    format: 'json',
+    handlers: [
+      onCommand('Do', async ({ success, error, ack }) => {
+        await success(1)
+        for (const again of [success(2), error(3)]) await again.catch((problem: Error) => refused.push(problem.message))
+        await ack()
+        return SETTLE_LATER
+      }),
+    ],
+  }).start({ urls: [url], stderrLevel: 'NONE' })
+  await probe.command('talkative.Do')
+  await expect.poll(() => refused).toHaveLength(2)
+  expect(refused[0]).toBe("command 'talkative.Do' has its result already: it gets only one")
+  await expect.poll(() => probe.counts('talkative.commands')).toEqual({ messages: 0, consumers: 1 })
+  expect(results.received.map(jsonOf)).toEqual([1])
 })

@@ -2,7 +2,7 @@
 import { defineService, onCommand, onEvent } from 'eventail'
 import { expect } from 'vitest'
 import { test } from '../bus/bus.ts'
-import { gate } from '../bus/watched.ts'
+import { CapturedStderr, gate } from '../bus/watched.ts'
 
 test('no more handlers run at a time than concurrency allows, in the order of arrival', async ({ url, probe }) => {
   const gates = Array.from({ length: 6 }, () => gate())
@@ -131,4 +131,33 @@ test('three messages of a queue are handled at the same time by default, and wor
   open.open()
   await expect.poll(() => byWorker.reduce((sum, count) => sum + count)).toBe(8)
   for (const worker of workers) await worker[Symbol.asyncDispose]()
+})
+
+test('a handler whose delivery was lost keeps its place until it ends', async ({ url, probe, management }) => {
+  using _stderr = new CapturedStderr()
+  const goOn = gate()
+  let running = 0
+  let most = 0
+  const ended: unknown[] = []
+  await using _worker = await defineService({
+    name: 'single',
+    concurrency: 1,
+    handlers: [
+      onEvent('One', async ({ payload }) => {
+        running += 1
+        most = Math.max(most, running)
+        await goOn.opened
+        running -= 1
+        ended.push(payload)
+      }),
+    ],
+  }).start({ urls: [url], stderrLevel: 'NONE' })
+  await probe.event('One', 1)
+  await expect.poll(() => running).toBe(1)
+  await management.closeConnections('single')
+  // the same message again, and no handler for it yet
+  await expect.poll(() => probe.counts('single.events'), { timeout: 10_000 }).toEqual({ messages: 0, consumers: 1 })
+  goOn.open()
+  await expect.poll(() => ended).toEqual([1, 1])
+  expect(most).toBe(1)
 })

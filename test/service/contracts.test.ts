@@ -14,6 +14,7 @@ import {
 import { describe, expect } from 'vitest'
 import { z } from 'zod'
 import { jsonOf, recordOf, test } from '../bus/bus.ts'
+import { Records } from '../bus/watched.ts'
 
 const Ordered = defineEvent(
   'Ordered',
@@ -208,4 +209,27 @@ test('a configuration that does not fit leaves its service waiting', async ({ ur
   expect(worker.state).toBe('unconfigured')
   await probe.publish({ exchange: 'configurations', routingKey: 'Limits', body: { most: 1 } })
   await expect.poll(() => worker.state).toBe('ready')
+})
+
+test('a schema that fails for a reason of its own is a failure of the handler, and the message comes once more', async ({
+  url,
+  probe,
+}) => {
+  const records = new Records()
+  let tries = 0
+  const validate = (value: unknown): { value: unknown } => {
+    tries += 1
+    if (tries === 1) throw new Error('the database is down')
+    return { value }
+  }
+  const Checked = defineEvent('Checked', { '~standard': { version: 1, vendor: 'test', validate } })
+  const handled: unknown[] = []
+  await using _worker = await defineService({
+    name: 'looked-up',
+    handlers: [onEvent(Checked, ({ payload }) => handled.push(payload))],
+  }).start({ urls: [url], stderrLevel: 'NONE', onLog: records.onLog })
+  await probe.event('Checked', {})
+  await expect.poll(() => handled).toEqual([{}])
+  expect(records.of('ALERT')).toEqual(['unexpected error while handling Checked: the database is down'])
+  expect(records.all.find(({ level }) => level === 'ALERT')?.full).toContain('contracts.test.ts')
 })

@@ -142,7 +142,7 @@ describe('a body', () => {
       expectRejectedOnce(message)
     }
     for (const record of await refusals(logs, bad.length)) {
-      expect(record).toEqual(['EMERGENCY', 'c1', expect.stringMatching(/\(dead-lettered\)$/)])
+      expect(record).toEqual(['EMERGENCY', 'c1', expect.stringMatching(/^message 'Seen': .*\(dead-lettered\)$/)])
     }
     await probe.event('Seen', 'still here')
     await expect.poll(() => events.map(({ payload }) => payload)).toEqual(['still here'])

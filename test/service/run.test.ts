@@ -4,6 +4,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { jsonOf, test } from '../bus/bus.ts'
+import { Proxy } from '../bus/proxy.ts'
 
 const PROGRAM = fileURLToPath(new URL('programs/worker.ts', import.meta.url))
 
@@ -72,6 +73,33 @@ test('a second signal ends a program at once, with 130, and its message comes to
   expect(await program.exited).toBe(130)
   const again = await (await probe.consume('impatient.events')).next()
   expect(again.fields.redelivered).toBe(true)
+})
+
+test('a signal ends a program whose broker is away, also while a handler never ends', async ({ url, probe }) => {
+  await using proxy = await Proxy.start(Number(new URL(url).port))
+  await using program = new Program(proxy.through(url), 'forsaken', 'wait')
+  await program.until('ready')
+  await probe.event('Work', 1)
+  await program.until('begin 1')
+  proxy.refuse()
+  await expect.poll(() => program.stderr).toContain('connection lost')
+  const began = performance.now()
+  program.child.kill('SIGTERM')
+  expect(await program.exited).toBe(0)
+  expect(performance.now() - began).toBeLessThan(3000)
+})
+
+test('a program goes on when nobody reads its stderr any more', async ({ url, probe }) => {
+  await using program = new Program(url, 'unread', 'noisy')
+  await program.until('ready')
+  program.child.stderr?.destroy()
+  for (const n of [1, 2, 3]) {
+    await probe.event('Work', n)
+    await program.until(`begin ${n}`)
+  }
+  program.child.kill('SIGTERM')
+  expect(await program.exited).toBe(0)
+  expect(program.told.at(-1)).toBe('over')
 })
 
 test('a message whose worker was killed is handled by another worker', async ({ url, probe }) => {

@@ -1,4 +1,4 @@
-import { defineService, onEvent } from 'eventail'
+import { defineService, onCommand, onEvent } from 'eventail'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { jsonOf, test } from '../bus/bus.ts'
@@ -192,4 +192,50 @@ test('stopping at any moment loses nothing and repeats nothing', async ({ url, p
   expect(done.received.map(jsonOf).toSorted((a, b) => Number(a) - Number(b))).toEqual(
     Array.from({ length: 150 }, (_, n) => n),
   )
+})
+
+test('a hook that waits for what it publishes does not hold up the stop of a service without a broker', async ({
+  url,
+}) => {
+  using _stderr = new CapturedStderr()
+  await using proxy = await proxyTo(url)
+  const said: string[] = []
+  const worker = await defineService({
+    name: 'last-words',
+    hooks: {
+      onStop: async ({ publish }) => {
+        said.push(await outcomeOf(publish('Stopped', 1)))
+      },
+    },
+  }).start({ ...QUIET, urls: [proxy.through(url)] })
+  proxy.refuse()
+  await expect.poll(() => worker.state).toBe('connecting')
+  expect(await timeOf(worker.stop())).toBeLessThan(2000)
+  expect(said).toEqual(['STOPPED'])
+})
+
+test('a stop that comes while the last consumer is being asked for finishes what was delivered', async ({
+  url,
+  probe,
+}) => {
+  await using proxy = await proxyTo(url)
+  const stop = new AbortController()
+  const handled: unknown[] = []
+  const eager = defineService({
+    name: 'eager',
+    handlers: [
+      onEvent('Waits', ({ payload }) => {
+        handled.push(payload)
+        stop.abort()
+      }),
+      onCommand('Do', () => 1),
+    ],
+  })
+  await (await eager.start({ ...QUIET, urls: [url] })).stop()
+  for (const n of [1, 2, 3]) await probe.event('Waits', n)
+  // the answer to the second consumer comes after the deliveries of the first
+  proxy.delay(50)
+  await eager.start({ ...QUIET, urls: [proxy.through(url)], signal: stop.signal }).catch(() => {})
+  await expect.poll(() => handled).toEqual([1, 2, 3])
+  await expect.poll(() => probe.counts('eager.events')).toEqual({ messages: 0, consumers: 0 })
 })

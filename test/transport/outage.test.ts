@@ -2,6 +2,7 @@ import { defineService, onEvent, PublishRefusedError } from 'eventail'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type Broker, startBroker } from '../../dev/broker.mjs'
 import { jsonOf, Probe } from '../bus/probe.ts'
+import { Proxy } from '../bus/proxy.ts'
 import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
 
 // These tests break their broker: it is their own, and each begins with a running one.
@@ -87,6 +88,38 @@ test('while a memory alarm blocks publishers they wait, and consuming goes on; w
   await Promise.all([patient.stop(), impatient.stop()])
   // each was acknowledged during the alarm
   expect(await probe.counts('patient.events')).toEqual({ messages: 0, consumers: 0 })
+}, 60_000)
+
+test('a service that connects during a memory alarm consumes, although its logs block its publishing at once', async () => {
+  using _stderr = new CapturedStderr()
+  await using proxy = await Proxy.start(broker.port)
+  const goOn = gate()
+  const begun: unknown[] = []
+  const handled: unknown[] = []
+  await using _worker = await defineService({
+    name: 'reconnecting',
+    prefetch: 1,
+    handlers: [
+      onEvent('Logged', async ({ payload, log }) => {
+        begun.push(payload)
+        log.info('working')
+        await goOn.opened
+        handled.push(payload)
+      }),
+    ],
+  }).start({ ...QUIET, urls: [proxy.through(broker.url)] })
+  for (const n of upTo(5)) await probe.event('Logged', n)
+  await expect.poll(() => begun).toEqual([0])
+  try {
+    await alarm()
+    proxy.cut()
+    await expect.poll(() => begun, { timeout: 10_000 }).toEqual([0, 0])
+    goOn.open()
+    await expect.poll(() => handled).toEqual([0, 0, 1, 2, 3, 4])
+    await expect.poll(() => probe.counts('reconnecting.events')).toEqual({ messages: 0, consumers: 1 })
+  } finally {
+    await noAlarm()
+  }
 }, 60_000)
 
 test('a broker that is killed and comes back finds its services again, and loses nothing', async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { defineService } from 'eventail'
+import { defineService, onEvent } from 'eventail'
 import { expect } from 'vitest'
 import { jsonOf, test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
@@ -80,6 +80,26 @@ test('what exceeds the buffer is rejected at once, and what is in it is sent', a
   proxy.pass()
   expect(await Promise.all(heavy)).toEqual(['ok', 'ok', 'PUBLISH_BUFFER_FULL', 'ok'])
   await expect.poll(() => arrived.received.map(jsonOf)).toEqual([0, 1, 2, 3, 'x', 'y'.repeat(600), 'w'])
+})
+
+test('a full buffer of others is no reason for a handler to fail', async ({ url, probe }) => {
+  await using proxy = await proxyTo(url)
+  const arrived = await probe.listen('events', 'Handled')
+  const records = new Records()
+  await using worker = await defineService({
+    name: 'crowded',
+    publishWindow: { messages: 1 },
+    publishBuffer: { messages: 1 },
+    handlers: [onEvent('Handle', ({ publish, payload }) => publish('Handled', payload))],
+  }).start({ ...QUIET, urls: [proxy.through(url)], onLog: records.onLog })
+  proxy.freeze('up')
+  const outcomes = upTo(3).map((n) => outcomeOf(worker.publish('Other', n)))
+  expect(await outcomes[2]).toBe('PUBLISH_BUFFER_FULL')
+  for (const n of upTo(3)) await probe.event('Handle', n)
+  await expect.poll(() => worker.pendingPublishes).toBe(5)
+  proxy.pass()
+  await expect.poll(() => arrived.received.map(jsonOf)).toEqual(upTo(3))
+  expect(records.of('ALERT', 'EMERGENCY')).toEqual([])
 })
 
 test('a channel that gives no confirms is replaced, on the same connection, and its messages are sent again', async ({

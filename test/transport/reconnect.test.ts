@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { AccessRefusedError, ConnectionError } from '../../src/errors.ts'
+import { AccessRefusedError, ConnectionError, TopologyError } from '../../src/errors.ts'
 import { Backoff, pause } from '../../src/transport/reconnect.ts'
 
 const lost = new ConnectionError('lost')
@@ -50,6 +50,21 @@ test('a healthy session makes the failures before it forgotten', () => {
 test('refused credentials are tried six times a minute at most', () => {
   const { backoff } = backoffAt(0)
   expect(backoff.next(undefined, new AccessRefusedError('no'))).toBeGreaterThanOrEqual(10_000)
+})
+
+test('so is a queue that exists with other arguments, and neither holds up the other URLs', () => {
+  const { backoff } = backoffAt(0)
+  expect(backoff.next(undefined, new AccessRefusedError('no'), false)).toBe(750)
+  expect(backoff.next(undefined, new TopologyError('no'), true)).toBeGreaterThanOrEqual(10_000)
+})
+
+test('a session that worked for a moment makes a long outage before it nearly forgotten', () => {
+  const { backoff, pass } = backoffAt(1)
+  for (let i = 0; i < 20; i++) backoff.next(undefined, lost)
+  pass(60_000)
+  expect(backoff.next(3000, lost)).toBe(0)
+  pass(3000)
+  expect(backoff.next(3000, lost)).toBeLessThan(5000)
 })
 
 test('a pause ends at once when it is aborted', async () => {

@@ -97,6 +97,27 @@ test('an event that nobody listens to is no error, unless it is mandatory', asyn
   await expect.poll(() => probe.counts('shouter.events')).toEqual({ messages: 0, consumers: 1 })
 })
 
+test('a returned-message hook whose own command comes back stops the service, and does not go round in circles', async ({
+  url,
+}) => {
+  const records = new Records()
+  let calls = 0
+  const worker = await defineService({
+    name: 'circular',
+    hooks: {
+      onReturned: (_message, { sendCommand }) => {
+        calls += 1
+        return sendCommand('nobody.Complain', 1)
+      },
+    },
+  }).start({ ...QUIET, urls: [url], onLog: records.onLog })
+  void worker.sendCommand('nobody.Do', 1)
+  await worker.stopped
+  expect(worker.failure).toMatchObject({ code: 'UNROUTABLE' })
+  expect(records.of('EMERGENCY')[0]).toContain("the onReturned hook failed for 'nobody.Do'")
+  expect(calls).toBeLessThan(10)
+})
+
 test('an error in the returned-message hook stops the service with an EMERGENCY', async ({ url }) => {
   const records = new Records()
   const worker = await defineService({

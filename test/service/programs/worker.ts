@@ -14,8 +14,9 @@ const service = defineService({
   name,
   format: 'json',
   handlers: [
-    onEvent('Work', async ({ payload, metadata, publish }) => {
+    onEvent('Work', async ({ payload, metadata, publish, log }) => {
       tell(`begin ${String(payload)}${metadata.redelivered ? ' again' : ''}`)
+      if (behaviour === 'noisy') log.warning('working')
       if (behaviour === 'wait') await released
       await publish('Worked', payload)
     }),
