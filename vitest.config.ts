@@ -5,7 +5,7 @@ export default defineConfig({
   resolve: { alias: { eventail: fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/bus/shared-broker.ts'],
+    globalSetup: ['test/bus/global-setup.ts'],
     reporters: ['default', './test/bus/summary-reporter.ts'],
     pool: 'forks',
     maxWorkers: 3,

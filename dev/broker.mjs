@@ -2,7 +2,8 @@
  * A private RabbitMQ: on free ports of the loopback address, with its own data, cookie and port mapper (epmd), so that
  * nothing else on the machine is touched. Whatever becomes of this program, even kill -9, nothing of the broker stays.
  *
- *     node dev/broker.mjs [--management]     starts one, prints its URL, and stops it at Ctrl-C
+ *     npm run broker     starts one with the management plugin and a place for dead letters, prints its URLs (AMQP, then
+ *                        management), and stops it at Ctrl-C
  */
 
 import { execFile } from 'node:child_process'
@@ -17,13 +18,15 @@ import { promisify } from 'node:util'
 import { amqpGreets } from './amqp-greeting.mjs'
 import { freePorts } from './free-ports.mjs'
 import { startGuard } from './guard.mjs'
-import { findRabbitmq, runMain, say, SetupError } from './setup.mjs'
+import { checkNode, ensureDebian, findRabbitmq, runMain, say, SetupError } from './setup.mjs'
 
 const run = promisify(execFile)
 const START_TIMEOUT_MS = 90_000
 const STOP_TIMEOUT_MS = 30_000
 const CTL_TIMEOUT_MS = 60_000
 const LOG_LINES_SHOWN = 15
+const DEAD_LETTER_EXCHANGE = 'am-dlx'
+const DEAD_LETTER_QUEUE = 'dead-letters'
 
 // Waiting a little for the file system instead of sleeping halves the time to start (it loads a thousand modules) and
 // costs nothing when idle.
@@ -273,12 +276,28 @@ async function askManagement(port, method, path, body) {
   return text === '' ? undefined : JSON.parse(text)
 }
 
+/** A place for the dead letters of all services, as the README has it. @param {Broker} broker */
+async function declareDeadLetters({ api }) {
+  const durable = { durable: true }
+  await api('PUT', `/exchanges/%2F/${DEAD_LETTER_EXCHANGE}`, { type: 'topic', ...durable })
+  await api('PUT', `/queues/%2F/${DEAD_LETTER_QUEUE}`, durable)
+  await api('POST', `/bindings/%2F/e/${DEAD_LETTER_EXCHANGE}/q/${DEAD_LETTER_QUEUE}`, { routing_key: '#' })
+  const definition = { 'dead-letter-exchange': DEAD_LETTER_EXCHANGE }
+  await api('PUT', '/policies/%2F/DLX', { pattern: '.*\\.events|.*\\.commands', definition, 'apply-to': 'queues' })
+}
+
 async function main() {
+  checkNode()
+  await ensureDebian(['rabbitmq-server'])
   say('starting a private broker…')
-  const broker = await startBroker({ management: process.argv.includes('--management') })
-  process.stdout.write(`${broker.url}\n`)
-  if (broker.managementUrl !== undefined) process.stdout.write(`${broker.managementUrl}\n`)
-  say(`its data is in ${broker.dataDir}; Ctrl-C stops it`)
+  const broker = await startBroker({ management: true })
+  await declareDeadLetters(broker)
+  process.stdout.write(`${broker.url}\n${broker.managementUrl}\n`)
+  say(`for services and the command line: export EVENTAIL_AMQP_URL=${broker.url}`)
+  say(`its management console and API (user guest, password guest): ${broker.managementUrl}`)
+  say(
+    `dead letters go to the queue ${DEAD_LETTER_QUEUE}; its data is in ${broker.dataDir}; Ctrl-C stops it and removes all`,
+  )
   await new Promise((resolve) => {
     const hold = setInterval(() => {}, 60_000)
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {

@@ -125,15 +125,15 @@ function isAlive(broker) {
 
 /** @param {string} shownUrl @param {boolean} ours @param {boolean} hasDeadLetters @param {number | undefined} seconds */
 function header(shownUrl, ours, hasDeadLetters, seconds) {
-  const attach = ours ? `EVENTAIL_AMQP_URL=${shownUrl} npx tsx` : 'npx tsx'
+  const attach = ours ? `EVENTAIL_AMQP_URL=${shownUrl} npx tsx` : 'with the same EVENTAIL_AMQP_URL: npx tsx'
   const end = seconds === undefined ? 'Ctrl-C ends it.' : `It ends after ${seconds} s; Ctrl-C ends it before.`
   return [
     '',
     paint('bold', `${ANSWERING.length + ASKING.length} services on ${shownUrl}`),
-    `  ${[...ANSWERING, ...ASKING].join(', ')}: see examples/`,
+    `  ${[...ANSWERING, ...ASKING].join(', ')}: the files of examples/`,
     `  Add one of yours: ${attach} examples/ping.ts my-ping`,
     '  A line is: time, end of the conversation id, kind, sender, routing key, payload. The same colour of the id is the',
-    '  same conversation. ALERT: a handler failed, its message is tried again; EMERGENCY: it failed twice, and is dead.',
+    '  same conversation. ALERT: a handler failed, and its message is tried once more; an EMERGENCY behind it: that failed too.',
     ...(hasDeadLetters
       ? []
       : ["  There is no exchange 'am-dlx' on this broker: dead letters do not show (README, Dead letters)."]),

@@ -20,7 +20,7 @@ export class Eventail implements AsyncDisposable {
   /** @param url of the broker, given in the environment; '' for none */
   constructor(url: string, args: readonly string[], input?: string | Uint8Array) {
     const { EVENTAIL_AMQP_URL: _url, AMQP_URL: _other, NO_COLOR: _colour, ...env } = process.env
-    this.child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {
+    this.child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
       cwd: root,
       env: url === '' ? env : { ...env, EVENTAIL_AMQP_URL: url },
     })

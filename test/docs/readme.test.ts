@@ -1,6 +1,6 @@
 /** The code blocks of the documents type-check, and the README's do what the text around them says. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -61,17 +61,47 @@ test('the first services of the README greet, answer and stop as it says', async
   expect([await greeter.ended, await visitor.ended]).toEqual([0, 0])
 }, 30_000)
 
+test('the package that a user installs has what the README says, and compiles without lenience', async () => {
+  const run = promisify(execFile)
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root })
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
+  const home = mkdtempSync(join(tmpdir(), 'eventail-package-'))
+  const modules = join(home, 'node_modules')
+  mkdirSync(join(modules, 'eventail'), { recursive: true })
+  await run('tar', ['-xzf', join(folder, filename), '-C', join(modules, 'eventail'), '--strip-components', '1'])
+  for (const name of readdirSync(join(root, 'node_modules')))
+    if (name !== 'eventail') symlinkSync(join(root, 'node_modules', name), join(modules, name))
+  writeFileSync(join(home, 'package.json'), '{ "type": "module" }')
+  writeFileSync(join(home, 'greeter.ts'), blocksOf('README.md', 'ts')[0] ?? '')
+  const [, compilerOptions = ''] = /`(\{ "compilerOptions": [\s\S]*?\} \})`/.exec(textOf('README.md')) ?? []
+  const tsconfig = JSON.parse(compilerOptions) as { compilerOptions: object }
+  const strict = {
+    ...tsconfig,
+    compilerOptions: { ...tsconfig.compilerOptions, skipLibCheck: false, lib: ['es2023', 'esnext.disposable'] },
+  }
+  writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ ...strict, include: ['greeter.ts'] }))
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const compiled = await run(process.execPath, [tsc, '-p', home]).catch((error: unknown) => error as { stdout: string })
+  expect(compiled.stdout.split('\n').filter((line) => line.includes('eventail'))).toEqual([])
+  const help = await run(process.execPath, [join(modules, 'eventail', 'dist', 'cli', 'main.js'), '--version'])
+  expect(help.stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  rmSync(home, { recursive: true })
+}, 60_000)
+
 test('the README lists every setting', () => {
   const settings = [...textOf('src/service/settings.ts').matchAll(/^ {2}readonly (\w+)\?:/gm)].map(([, name]) => name)
-  const rows = textOf('README.md').matchAll(/^\| `(\w+)`(?: \(start, run\))? \|.*\|.*\|$/gm)
+  const section = textOf('README.md').split('\n## Settings\n')[1]?.split('\n## ')[0] ?? ''
+  const rows = section.matchAll(/^\| `(\w+)`(?: \(start, run\))? \|.*\|.*\|$/gm)
   expect(new Set([...rows].map(([, name]) => name))).toEqual(new Set(settings))
 })
 
 async function runBlock(code: string, name: string, url: string): Promise<Program> {
-  expect(code).toContain("'amqp://localhost'")
   const file = join(folder, name)
-  writeFileSync(file, code.replace('amqp://localhost', url))
-  const program = new Program(['--import', 'tsx', file], { TSX_TSCONFIG_PATH: join(folder, 'tsconfig.json') })
+  writeFileSync(file, code)
+  const program = new Program(['--import', 'tsx', file], {
+    TSX_TSCONFIG_PATH: join(folder, 'tsconfig.json'),
+    EVENTAIL_AMQP_URL: url,
+  })
   await expect.poll(() => program.output, { timeout: 15_000 }).toContain('ready')
   return program
 }

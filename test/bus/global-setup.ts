@@ -1,4 +1,9 @@
-/** One private broker for a whole run of the tests, unless EVENTAIL_AMQP_URL names one that runs already. */
+/**
+ * What a whole run of the tests shares: the package as users get it, built, and one private broker, unless EVENTAIL_AMQP_URL
+ * names one that runs already.
+ */
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { startBroker } from '../../dev/broker.mjs'
 
@@ -11,7 +16,10 @@ declare module 'vitest' {
   }
 }
 
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
   const given = process.env['EVENTAIL_AMQP_URL']
   if (given !== undefined && given !== '') {
     project.provide('brokerUrl', given)
