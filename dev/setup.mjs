@@ -14,6 +14,8 @@ const DEBIAN = {
   'rabbitmq-server': () => findRabbitmq() !== undefined,
   'python3-pika': () => pythonHas('pika'),
   'python3-cbor2': () => pythonHas('cbor2'),
+  zsh: () => onPath('zsh'),
+  fish: () => onPath('fish'),
 }
 
 /** An error whose message is all that a user needs to see. */
@@ -113,6 +115,11 @@ function asCommand([command = '', ...args]) {
   return [command, args]
 }
 
+/** @param {string} program */
+function onPath(program) {
+  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)))
+}
+
 /** @param {string} module */
 function pythonHas(module) {
   return existsSync(`/usr/lib/python3/dist-packages/${module}`)
@@ -182,7 +189,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await runMain(async () => {
     checkNode()
     await ensurePackages()
-    if (process.argv.includes('--debian')) await ensureDebian(['rabbitmq-server', 'python3-pika', 'python3-cbor2'])
+    // everything that any test can use; without the shells their completion is not tested
+    if (process.argv.includes('--debian'))
+      await ensureDebian(/** @type {(keyof typeof DEBIAN)[]} */ (Object.keys(DEBIAN)))
     return 0
   })
 }

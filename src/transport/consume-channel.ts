@@ -70,10 +70,23 @@ export class ConsumeChannel<K extends string> {
     const what = shared ? `queue '${plan.name}'` : `the exclusive queue on '${plan.exchange}'`
     const declared = this.#channel.queueDeclare(plan.name, { durable: shared, exclusive: !shared, autoDelete: false })
     const { name } = await this.#declare(what, declared)
-    for (const pattern of plan.bindings) {
-      await this.#declare(`binding '${pattern}' of ${what}`, this.#channel.queueBind(name, plan.exchange, pattern))
-    }
+    await this.bind(name, plan.exchange, plan.bindings, what)
     return name
+  }
+
+  /**
+   * Binds a queue that is there.
+   * @throws TopologyError when the exchange is not, or permission is missing
+   */
+  async bind(
+    queue: string,
+    exchange: string,
+    patterns: readonly string[],
+    what = `the exclusive queue on '${exchange}'`,
+  ): Promise<void> {
+    for (const pattern of patterns) {
+      await this.#declare(`binding '${pattern}' of ${what}`, this.#channel.queueBind(queue, exchange, pattern))
+    }
   }
 
   async consume(kind: K, queue: string): Promise<void> {

@@ -1,5 +1,6 @@
 /**
- * Watching exchanges: exclusive queues that vanish with the watcher, reconnecting for ever, whatever the messages hold.
+ * Watching exchanges: one exclusive queue that vanishes with the watcher, so that messages come in the order in which the broker
+ * took them; reconnecting for ever, whatever the messages hold.
  */
 import type { IncomingMessage } from '../wire/message.ts'
 import { AccessRefusedError, TopologyError } from '../errors.ts'
@@ -18,7 +19,7 @@ export interface TapOptions {
   readonly patterns: Readonly<Record<string, readonly string[]>>
   /** Ends the watching. */
   readonly signal: AbortSignal
-  onMessage(exchange: string, message: IncomingMessage): void
+  onMessage(message: IncomingMessage): void
   onConnected?(broker: BrokerUrl): void
   /** The connection was lost, or none could be made; it is tried again. */
   onLost?(reason: Error): void
@@ -74,18 +75,20 @@ async function watchOnce(broker: BrokerUrl, options: TapOptions, onConnected: ()
   signal.addEventListener('abort', onAbort, { once: true })
   void connection.lost.then(end)
   try {
-    const channel: ConsumeChannel<string> = await ConsumeChannel.open<string>(connection, PREFETCH, TIMEOUT_MS, {
-      onDelivery: (exchange, message) => {
+    const channel: ConsumeChannel<'tap'> = await ConsumeChannel.open(connection, PREFETCH, TIMEOUT_MS, {
+      onDelivery: (_kind, message) => {
         channel.acknowledger.ack(message.deliveryTag)
-        options.onMessage(exchange, message)
+        options.onMessage(message)
       },
       onEnd: end,
     })
     await channel.declareExchanges()
+    let queue = ''
     for (const [exchange, bindings] of Object.entries(patterns)) {
-      if (bindings.length > 0)
-        await channel.consume(exchange, await channel.declareQueue({ name: '', exchange, bindings }))
+      if (queue === '') queue = await channel.declareQueue({ name: '', exchange, bindings })
+      else await channel.bind(queue, exchange, bindings)
     }
+    await channel.consume('tap', queue)
     onConnected()
     options.onConnected?.(broker)
     return await ended

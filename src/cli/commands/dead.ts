@@ -87,8 +87,8 @@ async function watch(
     signal: terminal.signal,
     onConnected: ({ shown }) => terminal.say(`watching dead letters of ${shown} on exchange ${exchange}`),
     onLost: (reason) => terminal.say(`${reason.message}; trying again`),
-    onMessage: (from, message) => {
-      if (from === EXCHANGES.log) causes.note(message)
+    onMessage: (message) => {
+      if (message.exchange === EXCHANGES.log) causes.note(message)
       else
         printer.print(() =>
           json === true ? letterLine(message, causes) : letterText(message, causes, terminal.colours),

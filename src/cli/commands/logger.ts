@@ -36,7 +36,7 @@ export async function logger(operands: readonly string[], options: LoggerOptions
     signal: terminal.signal,
     onConnected: ({ shown }) => terminal.say(`logs of ${shown}: ${patterns.join(' ')}`),
     onLost: (reason) => terminal.say(`${reason.message}; trying again`),
-    onMessage: (_exchange, message) =>
+    onMessage: (message) =>
       printer.print(() => (options.json === true ? envelopeLine(message) : textOf(message, terminal.colours))),
   })
   printer.tell()

@@ -58,7 +58,7 @@ export async function monitor(
     signal: terminal.signal,
     onConnected: ({ shown }) => terminal.say(`messages on ${shown}: ${describe(patterns)}`),
     onLost: (reason) => terminal.say(`${reason.message}; trying again`),
-    onMessage: (_exchange, message) => {
+    onMessage: (message) => {
       if (waiting >= WAITING) {
         skipped += 1
         return

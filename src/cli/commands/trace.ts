@@ -48,7 +48,7 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
     signal: AbortSignal.any([terminal.signal, quiet.signal]),
     onConnected: ({ shown }) => terminal.say(`following conversation ${visible(conversation)} on ${shown}`),
     onLost: (reason) => terminal.say(`${reason.message}; trying again`),
-    onMessage: (_exchange, message) => {
+    onMessage: (message) => {
       const step = found.add(message, performance.now())
       if (step === undefined) return
       quiet.disturb()
