@@ -2,8 +2,7 @@
  * The life of one worker: sessions one after the other, for ever, until it is stopped; then it finishes what it has
  * begun, in bounded time, and gives the rest back to the broker.
  */
-import { AccessRefusedError, EventailError, StoppedError, TopologyError } from '../errors.ts'
-import type { LevelName } from '../log/levels.ts'
+import { EventailError, StoppedError, TopologyError } from '../errors.ts'
 import { asError, describeError } from '../log/describe-error.ts'
 import { Logger } from '../log/logger.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
@@ -16,6 +15,7 @@ import { Dispatcher } from './dispatcher.ts'
 import { type ContextParts, HandlerContext } from './handler-context.ts'
 import { HookRunner, type Hooks } from './hooks.ts'
 import { Messenger } from './messenger.ts'
+import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
 import { Session, type SessionParts } from './session.ts'
 import type { Settings } from './settings.ts'
@@ -57,12 +57,6 @@ const SLOW_START_MS = 5_000
 /** Routing keys that a record names at most. */
 const MOST_KEYS = 10
 
-interface Outage {
-  readonly since: number
-  /** What was told of it. */
-  readonly reasons: Set<string>
-}
-
 export class Worker {
   /** Resolves when the worker consumes for the first time; rejects when it stops or fails before. */
   readonly started: Promise<void>
@@ -87,8 +81,7 @@ export class Worker {
   readonly #atStop = new Set<() => void>()
   #session: Session | undefined
   #stopHookRun: Promise<void> | undefined
-  #outage: Outage | undefined
-  #wasConnected = false
+  readonly #outage: OutageReport
   #markStarted: () => void = () => {}
   #markFailed: (error: Error) => void = () => {}
 
@@ -101,6 +94,7 @@ export class Worker {
       stderrLevel: settings.stderrLevel,
       onRecord: settings.onLog,
     })
+    this.#outage = new OutageReport(this.#logger)
     this.#publisher = new Publisher(
       {
         window: settings.publishWindow,
@@ -203,11 +197,11 @@ export class Worker {
     this.#hooks.endSession()
     if (this.#stopRequest.signal.aborted) return
     this.state = 'connecting'
-    if (reason instanceof TopologyError && !this.#wasConnected) {
+    if (reason instanceof TopologyError && !this.#outage.wasConnected) {
       this.fail(reason, reason.message)
       return
     }
-    this.#onDisconnected(reason)
+    this.#outage.goesOn(reason)
     const { brokers } = this.#options.settings
     const isLastInTurn = broker === brokers.at(-1)
     await pause(this.#backoff.next(workedMs, reason, isLastInTurn), this.#stopRequest.signal)
@@ -285,35 +279,11 @@ export class Worker {
   }
 
   #onConnected(session: Session): void {
-    if (this.#outage !== undefined) {
-      const seconds = ((performance.now() - this.#outage.since) / 1000).toFixed(1)
-      // whoever read of the outage on stderr reads there that it is over
-      this.#logger.write(
-        'NOTICE',
-        `connected to ${session.broker.shown}${this.#wasConnected ? ' again' : ''} after ${seconds} s`,
-        {},
-        true,
-      )
-      this.#outage = undefined
-    }
+    this.#outage.over(session.broker.shown)
     const dropped = this.#logChannel.takeDropped()
     if (dropped > 0)
       this.#logger.write('WARNING', `${dropped} log records were dropped while the broker could not take them`)
-    this.#wasConnected = true
     this.#markStarted()
-  }
-
-  /** One record for an outage, and one for each new reason: brokers are away for hours. */
-  #onDisconnected(reason: Error): void {
-    const { message } = reason
-    if (this.#outage === undefined) {
-      this.#outage = { since: performance.now(), reasons: new Set([message]) }
-      const text = this.#wasConnected ? `connection lost: ${message}` : message
-      this.#logger.write(severity(reason), `${text}; trying again until it works`)
-    } else if (!this.#outage.reasons.has(message)) {
-      this.#outage.reasons.add(message)
-      this.#logger.write(severity(reason), message)
-    }
   }
 
   #sessionParts(): SessionParts {
@@ -380,10 +350,4 @@ function keysText(keys: readonly string[]): string {
   const names = [...new Set(keys)]
   const shown = names.slice(0, MOST_KEYS).join(', ')
   return `${keys.length} message${keys.length === 1 ? '' : 's'} (${shown}${names.length > MOST_KEYS ? ', …' : ''})`
-}
-
-/** How severe a failed session is: waiting mends a broker that is away, but neither a wrong password nor a wrong queue. */
-function severity(reason: Error): LevelName {
-  if (reason instanceof TopologyError) return 'EMERGENCY'
-  return reason instanceof AccessRefusedError ? 'ERROR' : 'WARNING'
 }
