@@ -150,6 +150,21 @@ export class BlockedTimeoutError extends PublishError {
   readonly code = 'BLOCKED_TIMEOUT'
 }
 
+/** A command that was called got no result in time. It may have been handled all the same, or be handled later. */
+export class CallTimeoutError extends EventailError {
+  readonly code = 'CALL_TIMEOUT'
+  /** The routing key of the command. */
+  readonly command: string
+
+  constructor(command: string, timeoutMs: number, isSent: boolean) {
+    const why = isSent
+      ? 'a queue took it, and nobody has answered yet'
+      : 'the broker has not even taken it, and may do so later'
+    super(`no result of command '${command}' within ${timeoutMs} ms; ${why}`)
+    this.command = command
+  }
+}
+
 /**
  * The connection was lost before the incoming message was settled. The broker delivers that message again and its
  * handler publishes again, so what the lost handler published is dropped.

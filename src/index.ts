@@ -15,6 +15,7 @@ export {
 export {
   AccessRefusedError,
   BlockedTimeoutError,
+  CallTimeoutError,
   CommandError,
   ConnectionError,
   ContractError,
@@ -34,6 +35,7 @@ export {
   TopologyError,
   UnroutableError,
 } from './errors.ts'
+export { type Call, type CallOptions, Endpoint, type EndpointOptions } from './endpoint/endpoint.ts'
 export type { LogFields, LogRecord } from './log/gelf.ts'
 export { type LevelName, LEVELS } from './log/levels.ts'
 export { formatRecord, type Log, type LogDetails, type LogMethod } from './log/logger.ts'

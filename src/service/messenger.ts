@@ -70,9 +70,13 @@ const MAX_OWN_HEADER_BYTES = MAX_HEADER_BYTES / 2
 export class Messenger {
   readonly #service: string
   readonly #settings: Pick<Settings, 'format' | 'maxPayloadBytes'>
-  readonly #publisher: Publisher
+  readonly #publisher: Pick<Publisher, 'publish'>
 
-  constructor(service: string, settings: Pick<Settings, 'format' | 'maxPayloadBytes'>, publisher: Publisher) {
+  constructor(
+    service: string,
+    settings: Pick<Settings, 'format' | 'maxPayloadBytes'>,
+    publisher: Pick<Publisher, 'publish'>,
+  ) {
     this.#service = service
     this.#settings = settings
     this.#publisher = publisher

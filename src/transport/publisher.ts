@@ -140,15 +140,20 @@ export class Publisher {
   /** Rejects everything that is not confirmed, and everything that comes. @returns what was not confirmed */
   close(): readonly OutgoingMessage[] {
     this.#closed ??= new StoppedError('the service has stopped: it publishes nothing any more')
+    return this.rejectAll(
+      ({ routingKey, exchange }) =>
+        new StoppedError(`stopped before the broker confirmed message '${routingKey}' on exchange '${exchange}'`),
+    )
+  }
+
+  /** Gives up the connection, and everything that is not confirmed. @returns what was not confirmed */
+  rejectAll(because: (message: OutgoingMessage) => Error): readonly OutgoingMessage[] {
     this.detach()
     const left = [...this.#extractWaiting(() => true), ...this.#nacked.keys()]
     for (const timer of this.#nacked.values()) clearTimeout(timer)
     this.#nacked.clear()
     this.#nackedBytes = 0
-    for (const { message, reject } of left) {
-      const { routingKey, exchange } = message
-      reject(new StoppedError(`stopped before the broker confirmed message '${routingKey}' on exchange '${exchange}'`))
-    }
+    for (const { message, reject } of left) reject(because(message))
     this.#reportIdle()
     return left.map(({ message }) => message)
   }
