@@ -122,11 +122,14 @@ export class ManagementError extends EventailError {
 export abstract class PublishError extends EventailError {
   readonly exchange: string
   readonly routingKey: string
+  /** What became of the message, as the second half of a sentence. */
+  readonly problem: string
 
   constructor(exchange: string, routingKey: string, problem: string, options?: ErrorOptions) {
     super(`message '${routingKey}' on exchange '${exchange}' ${problem}`, options)
     this.exchange = exchange
     this.routingKey = routingKey
+    this.problem = problem
   }
 }
 
@@ -148,6 +151,11 @@ export class PublishBufferFullError extends PublishError {
 /** The broker blocked publishers for longer than `blockedTimeoutMs`. */
 export class BlockedTimeoutError extends PublishError {
   readonly code = 'BLOCKED_TIMEOUT'
+}
+
+/** A blocking publish was not confirmed within its time limit. The broker may have the message or not. */
+export class PublishTimeoutError extends PublishError {
+  readonly code = 'PUBLISH_TIMEOUT'
 }
 
 /** A command that was called got no result in time. It may have been handled all the same, or be handled later. */

@@ -31,11 +31,13 @@ export {
   PublishBufferFullError,
   PublishError,
   PublishRefusedError,
+  PublishTimeoutError,
   StoppedError,
   TopologyError,
   UnroutableError,
 } from './errors.ts'
 export { type Call, type CallOptions, Endpoint, type EndpointOptions } from './endpoint/endpoint.ts'
+export { SyncEndpoint, type SyncEndpointOptions } from './endpoint/sync-endpoint.ts'
 export type { LogFields, LogRecord } from './log/gelf.ts'
 export { type LevelName, LEVELS } from './log/levels.ts'
 export { formatRecord, type Log, type LogDetails, type LogMethod } from './log/logger.ts'

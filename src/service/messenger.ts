@@ -108,13 +108,37 @@ export class Messenger {
     options: SendCommandOptions = NO_OPTIONS,
     cause?: Cause,
   ): Promise<SentCommand> {
-    const { replyTo, correlationId = newId() } = options
+    const { replyTo, correlationId = newId() } = options ?? NO_OPTIONS
     const ids = { correlationId, messageId: newId() }
     const draft = { kind: 'command', ...nameAndSchema(command), payload, options, ids, replyTo } as const
     const { sent, isAccountedFor } = this.#send(draft, cause)
     const outcome = sent.then(() => ids)
     if (isAccountedFor) outcome.catch(() => {})
     return outcome
+  }
+
+  /**
+   * What {@link event} or {@link configuration} would send, for whoever sends it by itself.
+   * @throws what they reject with before anything is sent; InvalidSettingError for a schema that works asynchronously
+   */
+  compose(
+    kind: 'event' | 'configuration',
+    contract: EventContract | ConfigurationContract | string,
+    payload: unknown,
+    options: PublishOptions = NO_OPTIONS,
+  ): OutgoingMessage {
+    const own = kind === 'configuration' ? { conversationId: '', ...options } : options
+    const draft: Draft = { kind, ...nameAndSchema(contract), payload, options: own }
+    checkDraft(draft)
+    const checking = check(draft.schema, payload, `payload of '${draft.routingKey}'`)
+    if (checking !== undefined) {
+      checking.catch(() => {})
+      throw new InvalidSettingError(
+        'schema',
+        `of '${draft.routingKey}' works asynchronously, and nothing here can wait for it`,
+      )
+    }
+    return this.#messageOf(draft, undefined)
   }
 
   /** Answers a command. */

@@ -26,6 +26,7 @@ export class LogChannel {
   readonly #kept = new Fifo<OutgoingMessage>()
   #keptBytes = 0
   #dropped = 0
+  readonly #idle: (() => void)[] = []
 
   /** Whether records go out now, and are not only kept. */
   get isOpen(): boolean {
@@ -40,6 +41,12 @@ export class LogChannel {
       this.#take()
       this.#dropped += 1
     }
+  }
+
+  /** Resolves when no record is kept any more: all are on their way, or dropped. */
+  idle(): Promise<void> {
+    if (this.#kept.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
   }
 
   /** How many records were dropped since this was last asked. */
@@ -107,6 +114,7 @@ export class LogChannel {
   #take(): OutgoingMessage | undefined {
     const message = this.#kept.shift()
     if (message !== undefined) this.#keptBytes -= message.body.byteLength
+    if (this.#kept.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
     return message
   }
 }

@@ -163,3 +163,29 @@ function answerTo(command: ConsumeMessage['properties']): object {
   const correlationId: unknown = command.correlationId
   return { replyTo: undefined, correlationId, headers: { ...command.headers, status: 'success' } }
 }
+
+test('sync-clock tells the time, and blocks until the broker has it', async ({ url, probe }) => {
+  const seconds = await probe.listen('events', 'SecondTicked')
+  await using clock = new Program(['--import', 'tsx', 'examples/sync-clock.ts', url])
+  const told = payloadOf(await seconds.next({ timeoutMs: 15_000 })) as { unix_time: number }
+  expect(Math.abs(told.unix_time - Date.now() / 1000)).toBeLessThan(5)
+  await expect.poll(() => clock.lines).toContain(`the broker has ${told.unix_time}`)
+})
+
+test('http-prime answers requests with the results of commands', async ({ url, probe }) => {
+  await probe.deleteQueue('prime.commands')
+  await using server = await start(url, 'http-prime')
+  const base = /http:\/\/127\.0\.0\.1:\d+/.exec(server.output)?.[0] ?? ''
+  const get = async (path: string): Promise<[number, unknown]> => {
+    const response = await fetch(`${base}${path}`)
+    return [response.status, await response.json()]
+  }
+  expect(await get('/prime/7')).toEqual([503, { problem: expect.stringContaining('no queue is bound for it') }])
+  await using prime = await start(url, 'prime')
+  expect(await get('/prime/7')).toEqual([200, { 'is_prime?': true }])
+  expect(await get('/prime/8')).toEqual([200, { 'is_prime?': false }])
+  expect(await get('/prime/-1')).toEqual([422, { problem: { reason: expect.stringContaining('natural numbers') } }])
+  expect(await get('/elsewhere')).toEqual([404, { problem: 'ask for /prime/NUMBER' }])
+  await stopsWell(prime)
+  await stopsWell(server)
+})

@@ -1,0 +1,43 @@
+/**
+ * A program that publishes without ever awaiting: `node --import tsx blocking.ts URL STEP…`. Each step tells its outcome and how
+ * long it took on stdout, as one line of JSON. Its name is that of the step, `:` and an argument behind it.
+ */
+import { readFileSync } from 'node:fs'
+import { EventailError, SyncEndpoint } from '../../../src/index.ts'
+
+const [url = '', ...steps] = process.argv.slice(2)
+const endpoint = new SyncEndpoint({
+  name: 'blocking',
+  format: 'json',
+  urls: [url],
+  timeoutMs: 2000,
+  maxRetries: 2,
+  stderrLevel: 'NONE',
+})
+
+const doing: Record<string, (argument: string) => void> = {
+  publish: (argument) => endpoint.publish('Blocked', argument),
+  mandatory: () => endpoint.publish('Nobody', 1, { mandatory: true }),
+  configuration: (argument) => endpoint.publishConfiguration('BlockedConf', argument),
+  unsendable: () => endpoint.publish('Blocked', () => {}),
+  log: (argument) => endpoint.log.info(argument),
+  many: (argument) => {
+    for (let n = 0; n < Number(argument); n++) endpoint.publish('Blocked', n)
+  },
+  // waits, without an event loop, until somebody writes a line
+  pause: () => readFileSync(0, { flag: 'r' }),
+  close: () => endpoint.close(),
+  exit: () => process.exit(7),
+}
+
+for (const step of steps) {
+  const [name = '', argument = ''] = step.split(':')
+  const start = performance.now()
+  let outcome = 'ok'
+  try {
+    doing[name]?.(argument)
+  } catch (error) {
+    outcome = error instanceof EventailError ? `${error.name} ${error.code}` : String(error)
+  }
+  process.stdout.write(`${JSON.stringify({ step, outcome, ms: Math.round(performance.now() - start) })}\n`)
+}
