@@ -2,7 +2,12 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  resolve: { alias: { eventail: fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
+  resolve: {
+    alias: [
+      { find: /^eventail$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) },
+      { find: /^eventail\/store$/, replacement: fileURLToPath(new URL('src/store/index.ts', import.meta.url)) },
+    ],
+  },
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/bus/global-setup.ts'],

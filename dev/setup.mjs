@@ -14,6 +14,8 @@ const DEBIAN = {
   'rabbitmq-server': () => findRabbitmq() !== undefined,
   'python3-pika': () => pythonHas('pika'),
   'python3-cbor2': () => pythonHas('cbor2'),
+  'redis-server': () => onPath('redis-server'),
+  'python3-redis': () => pythonHas('redis'),
   zsh: () => onPath('zsh'),
   fish: () => onPath('fish'),
 }
@@ -96,7 +98,8 @@ export async function ensureDebian(names) {
   const asRoot = (/** @type {string} */ script) => shell(...asCommand([...sudo, 'sh', '-c', script]))
   const policy = '/usr/sbin/policy-rc.d'
   // Debian starts a service when its package is installed; this policy prevents that for as long as it takes
-  const keepStopped = missing.includes('rabbitmq-server') && !existsSync(policy)
+  const services = missing.filter((name) => name.endsWith('-server'))
+  const keepStopped = services.length > 0 && !existsSync(policy)
   if (keepStopped) await asRoot(`printf '#!/bin/sh\nexit 101\n' > ${policy}; chmod 755 ${policy}`)
   try {
     const install = `apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing.join(' ')}`
@@ -106,7 +109,7 @@ export async function ensureDebian(names) {
   }
   if (keepStopped && existsSync('/run/systemd/system')) {
     // nor should it run from the next boot on
-    await asRoot('systemctl disable --quiet rabbitmq-server.service || true')
+    for (const name of services) await asRoot(`systemctl disable --quiet ${name}.service || true`)
   }
 }
 

@@ -6,7 +6,7 @@ import { checkNode, ensureDebian, ensurePackages, root, runMain } from './setup.
 await runMain(async () => {
   checkNode()
   await ensurePackages()
-  await ensureDebian(['python3-pika', 'python3-cbor2'])
+  await ensureDebian(['python3-pika', 'python3-cbor2', 'python3-redis', 'redis-server'])
   if ((process.env['EVENTAIL_AMQP_URL'] ?? '') === '') await ensureDebian(['rabbitmq-server'])
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
   const child = spawn(process.execPath, [vitest, 'run', ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' })

@@ -118,6 +118,11 @@ export class ManagementError extends EventailError {
   readonly code = 'MANAGEMENT'
 }
 
+/** The temporary store cannot be reached in time, refuses a command, or was closed. */
+export class StoreError extends EventailError {
+  readonly code = 'STORE'
+}
+
 /** Base of the outcomes of a publish that was not confirmed (or that reached no queue although it had to). */
 export abstract class PublishError extends EventailError {
   readonly exchange: string

@@ -33,6 +33,7 @@ export {
   PublishRefusedError,
   PublishTimeoutError,
   StoppedError,
+  StoreError,
   TopologyError,
   UnroutableError,
 } from './errors.ts'

@@ -1,0 +1,145 @@
+/** A store in the memory of this process, for tests and for services that need no other: the same operations, the same values. */
+import { InvalidSettingError, StoreError } from '../errors.ts'
+import { checkOptions } from '../options.ts'
+import { checkCreate, checkKey, checkMs, ttlOf } from './check.ts'
+import {
+  DEFAULT_LOCK_MS,
+  DEFAULT_TTL_MS,
+  decodeValue,
+  encodeValue,
+  type SetOptions,
+  type StoreOptions,
+  type TempStore,
+} from './temp-store.ts'
+
+interface Entry {
+  /** Encoded, so that what is read is a copy, as from any other store. */
+  readonly bytes: Buffer
+  /** By the clock of the process. */
+  readonly endsAt: number
+}
+
+/** After so many writes what has expired is swept out. */
+const SWEEP_EVERY = 1000
+
+/** Makes a store in memory. Stores of the same process share nothing. @throws InvalidSettingError */
+export function createMemoryStore(options: StoreOptions): TempStore {
+  checkOptions('store', options, ['namespace', 'ttlMs'])
+  if (typeof options.namespace !== 'string') throw new InvalidSettingError('namespace', 'must be a text')
+  const { namespace, ttlMs = DEFAULT_TTL_MS } = options
+  checkMs('ttlMs', ttlMs)
+  const store = new MemoryStore(namespace, ttlMs)
+  const close = async (): Promise<void> => store.close()
+  return {
+    set: async (key, value, setOptions) => store.set({ [own(key)]: value }, setOptions),
+    mset: async (values, setOptions) => store.set(values, setOptions),
+    pop: async (key) => store.mpop([key])?.[0],
+    mpop: async (keys) => store.mpop(keys),
+    peek: async (key) => store.peek(key),
+    peekOrCreate: (key, create, createOptions = {}) => {
+      const { ttlMs: ttl, lockMs } = checkCreate(create, createOptions, { ttlMs, lockMs: DEFAULT_LOCK_MS })
+      return store.peekOrCreate(own(key), create, ttl, lockMs)
+    },
+    isDown: async () => (store.isClosed ? 'the store is closed' : ''),
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+function own(key: unknown): string {
+  checkKey(key)
+  return key
+}
+
+class MemoryStore {
+  isClosed = false
+  readonly #namespace: string
+  readonly #ttlMs: number
+  readonly #entries = new Map<string, Entry>()
+  /** For each key that is being created: resolves when that has ended, or has taken too long. */
+  readonly #locks = new Map<string, Promise<void>>()
+  #writes = 0
+
+  constructor(namespace: string, ttlMs: number) {
+    this.#namespace = namespace
+    this.#ttlMs = ttlMs
+  }
+
+  set(values: Readonly<Record<string, unknown>>, options: SetOptions = {}): void {
+    this.#checkOpen()
+    const ttlMs = ttlOf(options, this.#ttlMs)
+    // all are encoded before any is stored
+    const encoded = Object.entries(values).map(([key, value]) => [own(key), encodeValue(value)] as const)
+    const endsAt = performance.now() + ttlMs
+    for (const [key, bytes] of encoded) this.#entries.set(this.#namespace + key, { bytes, endsAt })
+    this.#writes += encoded.length
+    if (this.#writes >= SWEEP_EVERY) this.#sweep()
+  }
+
+  mpop(keys: readonly string[]): unknown[] | undefined {
+    this.#checkOpen()
+    const names = keys.map((key) => this.#namespace + own(key))
+    const found = names.map((name) => this.#at(name))
+    if (found.includes(undefined)) return undefined
+    for (const name of names) this.#entries.delete(name)
+    return found.map((bytes) => decodeValue(bytes ?? Buffer.alloc(0)))
+  }
+
+  peek(key: string): unknown {
+    this.#checkOpen()
+    const bytes = this.#at(this.#namespace + own(key))
+    return bytes === undefined ? undefined : decodeValue(bytes)
+  }
+
+  async peekOrCreate(key: string, create: () => unknown, ttlMs: number, lockMs: number): Promise<unknown> {
+    for (;;) {
+      const bytes = this.#at(this.#namespace + key)
+      if (bytes !== undefined) return this.peek(key)
+      this.#checkOpen()
+      const lock = this.#locks.get(key)
+      if (lock === undefined) break
+      await lock
+    }
+    const creating = this.#create(key, create, ttlMs)
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, lockMs)
+    })
+    const lock = Promise.race([creating.then(nothing, nothing), late]).then(() => {
+      clearTimeout(timer)
+      if (this.#locks.get(key) === lock) this.#locks.delete(key)
+    })
+    this.#locks.set(key, lock)
+    return creating
+  }
+
+  close(): void {
+    this.isClosed = true
+    this.#entries.clear()
+  }
+
+  async #create(key: string, create: () => unknown, ttlMs: number): Promise<unknown> {
+    const value: unknown = await create()
+    // another factory was quicker, because this one took longer than its lock
+    if (this.#at(this.#namespace + key) === undefined) this.set({ [key]: value }, { ttlMs })
+    return this.peek(key)
+  }
+
+  #at(name: string): Buffer | undefined {
+    const entry = this.#entries.get(name)
+    if (entry === undefined || entry.endsAt > performance.now()) return entry?.bytes
+    this.#entries.delete(name)
+    return undefined
+  }
+
+  #sweep(): void {
+    this.#writes = 0
+    for (const name of this.#entries.keys()) this.#at(name)
+  }
+
+  #checkOpen(): void {
+    if (this.isClosed) throw new StoreError('the store is closed')
+  }
+}
+
+function nothing(): void {}

@@ -1,0 +1,236 @@
+/**
+ * One connection to Redis, single or by Sentinel: commands in, replies as bytes out, each within its time. The only import of the
+ * Redis library, which is loaded when it is first used.
+ */
+import { InvalidSettingError, StoreError } from '../errors.ts'
+
+/** How to reach Redis. */
+export interface RedisOptions {
+  /**
+   * `redis://user:password@host:6379/0`, or `rediss://` for TLS; the path is the number of the database. With `sentinel` only its
+   * user, password and database count.
+   * @default 'redis://localhost:6379'
+   */
+  readonly url?: string
+  /** The name of the group, and where its Sentinels are. */
+  readonly sentinel?: {
+    readonly name: string
+    readonly nodes: readonly { readonly host: string; readonly port: number }[]
+    /** Of the Sentinels themselves. */
+    readonly username?: string
+    readonly password?: string
+  }
+  /** For TLS, also through Sentinel: as Node's `tls.connect` takes them. The server's certificate is always verified. */
+  readonly tls?: {
+    readonly ca?: string | Buffer
+    readonly cert?: string | Buffer
+    readonly key?: string | Buffer
+    readonly servername?: string
+  }
+  /** How long a command may take, connecting included, in milliseconds. @default 2_000 */
+  readonly timeoutMs?: number
+}
+
+type Library = typeof import('@redis/client')
+
+/** What is needed of the library's clients, which have no type in common. */
+interface Client {
+  send(args: readonly (string | Buffer)[]): Promise<unknown>
+  isReady(): boolean
+  /** In good order, where it is connected. */
+  close(): Promise<unknown>
+  destroy(): unknown
+}
+
+/** Where Redis is, read from the options; the password in no dump. */
+interface Address {
+  readonly host: string
+  readonly port: number
+  readonly database: number
+  readonly username: string | undefined
+  readonly password: () => string | undefined
+  readonly isTls: boolean
+  /** As it may be shown. */
+  readonly shown: string
+}
+
+const LONGEST_RECONNECT_MS = 2_000
+/** How often the Sentinels are asked who is the master. */
+const SENTINEL_SCAN_MS = 1_000
+
+export class Redis {
+  readonly shown: string
+  readonly #options: RedisOptions
+  readonly #address: Address
+  readonly #timeoutMs: number
+  #client: Promise<Client> | undefined
+  #lastError = ''
+  #isClosed = false
+
+  /** Connects only when it is used. @throws InvalidSettingError */
+  constructor(options: RedisOptions) {
+    this.#options = options
+    this.#address = addressOf(options)
+    this.#timeoutMs = options.timeoutMs ?? 2_000
+    this.shown = options.sentinel === undefined ? this.#address.shown : `Redis group '${options.sentinel.name}'`
+  }
+
+  /**
+   * Sends a command.
+   * @returns the reply; texts as buffers
+   * @throws StoreError when there is none in time, or Redis refuses the command
+   */
+  async run(...args: readonly (string | Buffer)[]): Promise<unknown> {
+    if (this.#isClosed) throw new StoreError('the store is closed')
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const why = this.#lastError === '' ? '' : `: ${this.#lastError}`
+        reject(new StoreError(`${this.shown}: no answer within ${this.#timeoutMs} ms${why}`))
+      }, this.#timeoutMs)
+    })
+    try {
+      return await Promise.race([this.#send(args), late])
+    } catch (error) {
+      if (error instanceof StoreError) throw error
+      throw new StoreError(`${this.shown}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const client = await this.#client?.catch(() => undefined)
+    if (client === undefined) return
+    try {
+      // one that is not connected cannot be closed in good order
+      await (client.isReady() ? client.close() : client.destroy())
+    } catch {
+      // it was gone already
+    }
+  }
+
+  async #send(args: readonly (string | Buffer)[]): Promise<unknown> {
+    this.#client ??= this.#connect()
+    const client = await this.#client
+    return client.send(args)
+  }
+
+  async #connect(): Promise<Client> {
+    const { createClient, createSentinel, RESP_TYPES } = await library()
+    const { host, port, database, username, isTls, password } = this.#address
+    const secret = password()
+    const credentials = {
+      ...(username === undefined ? undefined : { username }),
+      ...(secret === undefined ? undefined : { password: secret }),
+    }
+    const tls = isTls ? { ...this.#options.tls, tls: true as const } : undefined
+    const socket = {
+      connectTimeout: this.#timeoutMs,
+      reconnectStrategy: (retries: number) =>
+        Math.min(LONGEST_RECONNECT_MS, 50 * 2 ** Math.min(retries, 6)) * (0.5 + Math.random() / 2),
+      ...tls,
+    }
+    const { sentinel } = this.#options
+    const commandOptions = () => ({
+      typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
+      // what has not left by then is not sent any more
+      abortSignal: AbortSignal.timeout(this.#timeoutMs),
+    })
+    if (sentinel === undefined) {
+      const client = createClient({ ...credentials, database, socket: { ...socket, host, port } })
+      void this.#watch(client)
+      return {
+        send: (args) => client.sendCommand([...args], commandOptions()),
+        isReady: () => client.isReady,
+        close: () => client.close(),
+        destroy: () => client.destroy(),
+      }
+    }
+    const client = createSentinel({
+      name: sentinel.name,
+      sentinelRootNodes: sentinel.nodes.map((node) => ({ ...node })),
+      nodeClientOptions: { ...credentials, database, socket },
+      sentinelClientOptions: {
+        socket,
+        ...(sentinel.username === undefined ? undefined : { username: sentinel.username }),
+        ...(sentinel.password === undefined ? undefined : { password: sentinel.password }),
+      },
+      scanInterval: SENTINEL_SCAN_MS,
+      passthroughClientErrorEvents: true,
+    })
+    await this.#watch(client)
+    return {
+      send: (args) => client.sendCommand(false, [...args], commandOptions()),
+      isReady: () => client.isReady,
+      close: () => client.close(),
+      destroy: () => client.destroy(),
+    }
+  }
+
+  /** Connects. Commands of a single server wait for that by themselves; those of a group must wait for it here. */
+  async #watch(client: {
+    on(event: string, listener: (error: unknown) => void): unknown
+    connect(): Promise<unknown>
+  }): Promise<void> {
+    client.on('error', (error) => {
+      this.#lastError = textOf(error)
+    })
+    client.on('ready', () => {
+      this.#lastError = ''
+    })
+    try {
+      await client.connect()
+    } catch (error) {
+      this.#lastError = textOf(error)
+      // the next command begins anew
+      this.#client = undefined
+    }
+  }
+}
+
+let loading: Promise<Library> | undefined
+
+/** @throws InvalidSettingError when it is not installed */
+async function library(): Promise<Library> {
+  loading ??= import('@redis/client').catch((error: unknown) => {
+    loading = undefined
+    throw new InvalidSettingError('store', "needs the package '@redis/client': npm install @redis/client", {
+      cause: error,
+    })
+  })
+  return loading
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return textOf(error.errors[0])
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** @throws InvalidSettingError that never holds the URL, which may have a password in it */
+function addressOf({ url = 'redis://localhost:6379', sentinel }: RedisOptions): Address {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed === undefined || !/^rediss?:$/.test(parsed.protocol))
+    throw new InvalidSettingError(
+      'url',
+      'of the store is not a URL like redis://user:password@host:6379/0; percent-encode special characters (/ @ : %) in user and password',
+    )
+  const database = parsed.pathname.replace(/^\//, '')
+  if (!/^\d{0,5}$/.test(database))
+    throw new InvalidSettingError('url', 'of the store ends with what is no number of a database')
+  if (sentinel !== undefined && (sentinel.name === '' || sentinel.nodes.length === 0))
+    throw new InvalidSettingError('sentinel', 'needs the name of the group, and one node at least')
+  const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost'
+  const port = parsed.port === '' ? 6379 : Number(parsed.port)
+  const secret = parsed.password === '' ? undefined : decodeURIComponent(parsed.password)
+  return {
+    host,
+    port,
+    database: Number(database),
+    username: parsed.username === '' ? undefined : decodeURIComponent(parsed.username),
+    password: () => secret,
+    isTls: parsed.protocol === 'rediss:',
+    shown: `Redis at ${host}:${port}`,
+  }
+}
