@@ -294,7 +294,8 @@ async function main() {
   await declareDeadLetters(broker)
   process.stdout.write(`${broker.url}\n${broker.managementUrl}\n`)
   say(`for services and the command line: export EVENTAIL_AMQP_URL=${broker.url}`)
-  say(`its management console and API (user guest, password guest): ${broker.managementUrl}`)
+  say(`                                   export EVENTAIL_MANAGEMENT_URL=${broker.managementUrl}`)
+  say('that is its management console and API as well: user guest, password guest')
   say(
     `dead letters go to the queue ${DEAD_LETTER_QUEUE}; its data is in ${broker.dataDir}; Ctrl-C stops it and removes all`,
   )

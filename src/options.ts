@@ -44,7 +44,8 @@ export function describe(value: unknown): string {
   if (typeof value === 'string') return value === '' ? 'an empty string' : `the string '${value.slice(0, 40)}'`
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (Array.isArray(value)) return 'a list'
-  return typeof value === 'object' ? 'an object' : typeof value
+  if (typeof value === 'object') return 'an object'
+  return typeof value === 'function' ? 'a function' : typeof value
 }
 
 function nearest(name: string, known: readonly string[]): string | undefined {

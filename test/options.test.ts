@@ -63,7 +63,7 @@ test.each<[string, () => unknown, string]>([
   [
     'a function among the handlers',
     () => defineService({ name: 'x', handlers: [() => {}] } as never),
-    'handlers: holds function; make handlers with onEvent',
+    'handlers: hold a function; make handlers with onEvent',
   ],
   [
     'a handler that is none',
@@ -140,7 +140,18 @@ test('a subclass whose subscriptions are no list is refused', () => {
   expect(() => new Wrong()).toThrow("events: must be a list, not the string 'X'")
 })
 
-test.each<[string, object | null, string]>([
+test('a subclass is given no handlers or hooks', () => {
+  class Wrong extends Service {
+    constructor(options: object) {
+      super(options as never)
+    }
+  }
+  expect(() => new Wrong({ name: 'x', hooks: {} })).toThrow('hooks: is for defineService')
+  expect(() => new Wrong({ name: 'x', event: [] })).toThrow("service: 'event' does not exist; did you mean 'events'?")
+})
+
+test.each<[string, unknown, string]>([
+  ['a URL in place of options', 'amqp://localhost', "options: must be an object, not the string 'amqp://localhost'"],
   ['a URL alone', { url: 'amqp://localhost' }, "options: 'url' does not exist; did you mean 'urls'?"],
   ['a URL that is no list', { urls: 'amqp://localhost' }, 'urls: must be a list'],
   [
@@ -155,10 +166,10 @@ test.each<[string, object | null, string]>([
   await expect(service.start(options as never)).rejects.toThrow(message)
 })
 
-test('what is undefined overrides nothing, and limits may be given in part', async () => {
+test('limits may be given in part', async () => {
   const settled = defineService({ name: 'x', publishWindow: { messages: 5 } })
   // refused for the URL, and for nothing before it
-  await expect(settled.start({ urls: ['no'], prefetch: undefined } as never)).rejects.toThrow('urls[0]')
+  await expect(settled.start({ urls: ['no'] })).rejects.toThrow('urls[0]')
 })
 
 test('what a publish cannot mean is refused before anything is sent', async () => {
@@ -172,10 +183,12 @@ test('what a publish cannot mean is refused before anything is sent', async () =
           [{ mandatry: true }, "did you mean 'mandatory'?"],
           [{ mandatory: 'yes' }, 'mandatory: must be true or false'],
           [{ expirationMs: 2 ** 40 }, 'expirationMs: must be a whole number'],
-          [{ headers: 'abc' }, 'headers: must be an object'],
-          [{ headers: { map: new Map() } }, 'headers: hold a value that AMQP cannot carry'],
-          [{ conversationId: 'x'.repeat(300) }, 'conversationId: is 300 bytes long'],
-          [{ conversationId: '\ud800' }, 'conversationId: holds a lone surrogate'],
+          [{ headers: 'abc' }, "headers: must be a plain object, not the string 'abc'"],
+          [{ headers: { map: new Map() } }, "headers: 'map' cannot be sent: an object is nothing that AMQP can carry"],
+          [{ headers: { text: '\ud800' } }, "headers: 'text' cannot be sent: a text holds a lone surrogate"],
+          [{ headers: new Map() }, 'headers: must be a plain object'],
+          [{ conversationId: 'x'.repeat(40_000) }, 'conversationId: is 40000 bytes long'],
+          [{ conversationId: '\ud800' }, 'conversationId: must be a text'],
           [null, 'publish options: must be an object, not null'],
         ] as const) {
           await expect(publish(Told, 1, options as never)).rejects.toThrow(message)
@@ -192,5 +205,5 @@ test('what a publish cannot mean is refused before anything is sent', async () =
   await expect(
     publisher.start({ urls: ['amqp://127.0.0.1:1'], signal: stop.signal, stderrLevel: 'NONE' }),
   ).rejects.toThrow('was stopped before it had started')
-  expect(outcomes).toHaveLength(9)
+  expect(outcomes).toHaveLength(11)
 })

@@ -12,6 +12,7 @@ import {
   TopologyError,
   UnroutableError,
 } from '../errors.ts'
+import { ManagementApi } from '../management/api.ts'
 import { AmqpConnection, type ConnectionSettings } from '../transport/amqp-connection.ts'
 import { type BrokerUrl, parseBrokerUrl } from '../transport/broker-url.ts'
 
@@ -122,6 +123,11 @@ export function connectionSettings(command: string): ConnectionSettings {
 export async function checkBroker(broker: BrokerUrl, { signal }: Terminal): Promise<void> {
   const connection = await AmqpConnection.open(broker, connectionSettings('check'), signal)
   await connection.shutDown(2_000)
+}
+
+/** The broker's management API, where the options or the environment say it is. */
+export function managementOf(broker: BrokerUrl, url: string | undefined): ManagementApi {
+  return new ManagementApi(broker, url ?? (process.env['EVENTAIL_MANAGEMENT_URL'] || undefined))
 }
 
 /** A number given on the command line. @throws UsageError */

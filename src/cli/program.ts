@@ -19,7 +19,10 @@ const FILTERS = {
   fields: ['--filter-fields <fields...>', 'only payloads with these values: path.to.field=value; all have to match'],
   where: ['--where <expression>', 'only where this JSONata expression over the envelope is true (docs/cli.md)'],
 } as const
-const MANAGEMENT = ['--management-url <url>', "the broker's management API (default: port 15672 of its host)"] as const
+const MANAGEMENT = [
+  '--management-url <url>',
+  "the broker's management API (default: $EVENTAIL_MANAGEMENT_URL, else port 15672 of its host)",
+] as const
 
 /** @param done told the exit code of the command that ran */
 export function buildProgram(version: string, terminal: Terminal, done: (code: number) => void): Command {

@@ -1,6 +1,7 @@
 /**
  * Validation at the boundary. Fields that a schema does not know pass through: a newer version of a peer may add some.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ContractError, type ContractIssue } from '../errors.ts'
 import type { Schema } from './contract.ts'
@@ -43,35 +44,31 @@ function issueOf(issue: StandardSchemaV1.Issue): ContractIssue {
   return { path, message: issue.message }
 }
 
-/**
- * The schema's output, completed with the fields of the input that the schema left out. Only where the output is the input
- * but for what was left out, converted or added: what a schema made anew of it is left as the schema made it.
- */
+/** The schema's output, completed with the fields of the input that the schema left out. */
 function keepUnknown(input: unknown, output: unknown): unknown {
   if (input === output) return output
   if (Array.isArray(input) && Array.isArray(output) && input.length === output.length) {
-    return output.map((item, index) => (isSameItem(input[index], item) ? keepUnknown(input[index], item) : item))
+    return output.map((item, index) => (isMoved(input, index, item) ? item : keepUnknown(input[index], item)))
   }
   if (!isPlain(input) || !isPlain(output)) return output
-  const kept = Object.keys(output)
-  if (kept.length > 0 && !kept.some((key) => Object.hasOwn(input, key))) return output
   const complete: Record<string, unknown> = {}
-  for (const key of new Set([...kept, ...Object.keys(input)])) {
+  for (const key of new Set([...Object.keys(output), ...Object.keys(input)])) {
     const value = Object.hasOwn(output, key) ? keepUnknown(input[key], output[key]) : input[key]
     Object.defineProperty(complete, key, { value, writable: true, enumerable: true, configurable: true })
   }
   return complete
 }
 
-/** Whether an item may be what became of the one in the same place: a schema may have put them in another order. */
-function isSameItem(input: unknown, output: unknown): boolean {
-  if (!isPlain(input) || !isPlain(output)) return true
-  return Object.keys(output).every((key) => {
-    if (!Object.hasOwn(input, key)) return true
-    const [before, after] = [input[key], output[key]]
-    const isComparable = typeof before === typeof after && typeof before !== 'object'
-    return !isComparable || before === after
-  })
+/** Whether a schema that changes the order put an item of another place here, whose fields this one must not get. */
+function isMoved(input: readonly unknown[], index: number, item: unknown): boolean {
+  if (!isPlain(item) || agrees(input[index], item)) return false
+  return input.some((other, at) => at !== index && agrees(other, item))
+}
+
+/** Whether what both have is the same. */
+function agrees(input: unknown, item: Record<string, unknown>): boolean {
+  if (!isPlain(input)) return false
+  return Object.keys(item).every((key) => !Object.hasOwn(input, key) || isDeepStrictEqual(input[key], item[key]))
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {

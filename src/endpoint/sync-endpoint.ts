@@ -61,6 +61,7 @@ interface Other {
 /** A time within the time of the call, so that the thread can close by itself. */
 const CLOSE_SHARE = 0.8
 
+/** Publishes and logs from code that cannot await: each publish blocks its thread until the broker has confirmed. */
 export class SyncEndpoint implements Disposable {
   readonly name: string
   /** Writes log records to the bus. These calls do not block: {@link close} waits until the records are on their way. */

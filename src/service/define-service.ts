@@ -63,7 +63,8 @@ export function defineService(options: ServiceOptions): ServiceDefinition {
 
 /** The options without those that are undefined, which override nothing. */
 function present(options: StartOptions): StartOptions {
-  return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
+  checkOptions('options', options, [...START_NAMES, ...SETTING_NAMES])
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 /** @throws InvalidSettingError that says what is wrong where it was written */

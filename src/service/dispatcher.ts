@@ -72,9 +72,9 @@ export class Dispatcher {
     else this.#queue.push(delivery)
   }
 
-  /** Resolves when every delivery is settled. */
+  /** Resolves when every delivery is settled, and every handler has ended, also of those that it settled itself before. */
   idle(): Promise<void> {
-    if (this.#open.size === 0) return Promise.resolve()
+    if (this.#isIdle) return Promise.resolve()
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 
@@ -109,9 +109,17 @@ export class Dispatcher {
     }
   }
 
+  get #isIdle(): boolean {
+    return this.#open.size === 0 && this.#running === 0
+  }
+
   #onClosed(delivery: Delivery): void {
     this.#open.delete(delivery)
-    if (this.#open.size > 0) return
+    this.#reportIdle()
+  }
+
+  #reportIdle(): void {
+    if (!this.#isIdle) return
     const waiters = this.#idle
     this.#idle = []
     for (const resolve of waiters) resolve()
@@ -124,6 +132,7 @@ export class Dispatcher {
       if (next.isOpen) await this.#handle(next)
     }
     this.#running -= 1
+    this.#reportIdle()
   }
 
   /** Ends when the handler has: the slot is free then, however long the confirms take. Never throws. */

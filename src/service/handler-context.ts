@@ -1,5 +1,6 @@
 /** What a handler is given, made for one delivery: everything in the conversation of the message, tied to its settlement. */
 import { type Schema, lastWord } from '../contracts/contract.ts'
+import { ContractError, PayloadEncodeError } from '../errors.ts'
 import type { Log, Logger } from '../log/logger.ts'
 import type { CommandEnvelope, Envelope, Metadata, ResultStatus } from '../wire/envelope.ts'
 import { publishConfigurationOf, publishOf, sendCommandOf } from './bus.ts'
@@ -138,7 +139,14 @@ export class HandlerContext {
     if (this.replied) throw new TypeError(`command '${command.routingKey}' has its result already: it gets only one`)
     this.replied = true
     const { result, error } = this.#parts.resultSchemas(command)
-    await this.#parts.messenger.result(command, status, payload, status === 'success' ? result : error, this.#cause)
+    const schema = status === 'success' ? result : error
+    try {
+      await this.#parts.messenger.result(command, status, payload, schema, this.#cause)
+    } catch (problem) {
+      // one that cannot be sent is none
+      if (problem instanceof ContractError || problem instanceof PayloadEncodeError) this.replied = false
+      throw problem
+    }
   }
 
   #replyByHand(status: ResultStatus, payload: unknown): Promise<void> {

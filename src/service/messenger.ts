@@ -265,7 +265,7 @@ function checkDraft(draft: Draft): void {
     checkShortString('correlationId', draft.ids.correlationId)
     if (draft.replyTo !== undefined) checkRoutingKey('replyTo', draft.replyTo)
   }
-  if (conversationId !== undefined) checkShortString('conversationId', conversationId)
+  if (conversationId !== undefined) checkConversationId(conversationId)
   if (
     expirationMs !== undefined &&
     !(Number.isSafeInteger(expirationMs) && expirationMs >= 0 && expirationMs <= LONGEST_EXPIRATION_MS)
@@ -279,17 +279,19 @@ function checkDraft(draft: Draft): void {
 }
 
 function checkHeaders(headers: Headers): void {
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers))
-    throw new InvalidSettingError('headers', `must be an object, not ${describe(headers)}`)
-  for (const name of Object.keys(headers)) {
+  const prototype: unknown = Object.getPrototypeOf(Object(headers))
+  if (typeof headers !== 'object' || headers === null || (prototype !== Object.prototype && prototype !== null))
+    throw new InvalidSettingError('headers', `must be a plain object, not ${describe(headers)}`)
+  let bytes = 0
+  for (const [name, value] of Object.entries(headers)) {
     if (KEPT_HEADERS.has(name)) throw new InvalidSettingError('headers', `'${name}' is set by the toolkit; remove it`)
     checkShortString('header name', name)
-  }
-  let bytes: number
-  try {
-    bytes = headerBytes(headers)
-  } catch (error) {
-    throw new InvalidSettingError('headers', `hold a value that AMQP cannot carry: ${String(error)}`, { cause: error })
+    try {
+      bytes += headerBytes({ [name]: value })
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error)
+      throw new InvalidSettingError('headers', `'${name}' cannot be sent: ${problem}`, { cause: error })
+    }
   }
   if (bytes > MAX_OWN_HEADER_BYTES) {
     throw new InvalidSettingError(
@@ -297,4 +299,13 @@ function checkHeaders(headers: Headers): void {
       `take ${bytes} bytes; at most ${MAX_OWN_HEADER_BYTES} are allowed: put large data in the payload`,
     )
   }
+}
+
+/** It is a header, and as long as one may be: peers may have long ones. */
+function checkConversationId(id: unknown): void {
+  if (typeof id !== 'string' || !id.isWellFormed())
+    throw new InvalidSettingError('conversationId', `must be a text, not ${describe(id)}`)
+  const bytes = Buffer.byteLength(id)
+  if (bytes > MAX_OWN_HEADER_BYTES)
+    throw new InvalidSettingError('conversationId', `is ${bytes} bytes long; ${MAX_OWN_HEADER_BYTES} are allowed`)
 }

@@ -34,7 +34,7 @@ export class Registry {
       if (!isHandler(handler))
         throw new InvalidSettingError(
           'handlers',
-          `holds ${describe(handler)}; make handlers with onEvent, onCommand, onResult and onConfiguration`,
+          `hold ${describe(handler)}; make handlers with onEvent, onCommand, onResult and onConfiguration`,
         )
     }
     for (const handler of handlers) keys[handler.kind].push(this.#add(service, handler))

@@ -2,8 +2,8 @@
  * `Service`: the same runtime for those who prefer inheritance, with the methods that the Python toolkit lets one
  * override. Subscriptions are given to the constructor; one method handles each kind of message.
  */
-import { NoHandlerError } from '../errors.ts'
-import { checkList } from '../options.ts'
+import { InvalidSettingError, NoHandlerError } from '../errors.ts'
+import { checkList, checkOptions } from '../options.ts'
 import type {
   Bus,
   CommandContext,
@@ -15,7 +15,7 @@ import type {
 } from './contexts.ts'
 import { defineService, type ServiceDefinition } from './define-service.ts'
 import { type Handler, onCommand, onConfiguration, onEvent, onResult } from './handlers.ts'
-import type { ServiceSettings, StartOptions } from './settings.ts'
+import { type ServiceSettings, SETTING_NAMES, type StartOptions } from './settings.ts'
 import type { RunningService } from './worker.ts'
 
 /** What a service by inheritance is: its name, what it subscribes to, and its settings. */
@@ -32,6 +32,15 @@ export interface ServiceClassOptions extends ServiceSettings {
   readonly configurations?: readonly string[]
 }
 
+/** @throws InvalidSettingError */
+function checkServiceClassOptions(options: ServiceClassOptions): void {
+  for (const name of ['handlers', 'hooks']) {
+    if (Object.hasOwn(Object(options), name))
+      throw new InvalidSettingError(name, 'is for defineService: override the methods of Service instead')
+  }
+  checkOptions('service', options, ['name', 'events', 'commands', 'results', 'configurations', ...SETTING_NAMES])
+}
+
 /** A service by inheritance: extend it, override what it handles, and `start` or `run` it. */
 export abstract class Service {
   readonly name: string
@@ -39,6 +48,7 @@ export abstract class Service {
 
   /** @throws InvalidSettingError when the name, a key or a setting cannot work */
   constructor(options: ServiceClassOptions) {
+    checkServiceClassOptions(options)
     const { events = [], commands = [], results = [], configurations = [], ...settings } = options
     for (const [name, keys] of Object.entries({ events, commands, results, configurations })) checkList(name, keys)
     const handlers: Handler[] = [

@@ -235,6 +235,7 @@ export class Worker {
     const because = new StoppedError(
       'the service stopped before the handler was done; the broker delivers the message again',
     )
+    this.hasAbandoned = true
     this.#giveUp.abort(because)
     this.#dispatcher.loseAll(because)
   }
@@ -261,7 +262,7 @@ export class Worker {
     const timeUp = new AbortController()
     await Promise.race([this.#stopHook(), pause(this.#options.settings.drainTimeoutMs, timeUp.signal)])
     timeUp.abort()
-    this.hasAbandoned = this.#dispatcher.running > 0
+    this.hasAbandoned ||= this.#dispatcher.running > 0
     if (unsent.length > 0) {
       const keys = keysText(unsent.map(({ routingKey }) => routingKey))
       this.#logger.write('EMERGENCY', `stopped before the broker confirmed ${keys}`)
@@ -299,6 +300,7 @@ export class Worker {
         this.#session = session
       },
       onUnconfigured: (session) => {
+        if (this.#stopRequest.signal.aborted) return
         this.#enter('unconfigured')
         this.#logger.write('NOTICE', 'waiting for the configuration')
         this.#hooks.runInSession('onUnconfigured', session.signal)

@@ -93,7 +93,10 @@ export class Redis {
       return await Promise.race([this.#send(args), late])
     } catch (error) {
       if (error instanceof StoreError) throw error
-      throw new StoreError(`${this.shown}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+      const text = textOf(error)
+      // a refused password shows only where the connection was made
+      const why = this.#lastError === '' || this.#lastError === text ? text : `${text} (${this.#lastError})`
+      throw new StoreError(`${this.shown}: ${why}`, { cause: error })
     } finally {
       clearTimeout(timer)
     }
@@ -140,9 +143,12 @@ export class Redis {
     })
     if (sentinel === undefined) {
       const client = createClient({ ...credentials, database, socket: { ...socket, host, port } })
-      void this.#watch(client)
+      const connected = this.#watch(client)
       return {
-        send: (args) => client.sendCommand([...args], commandOptions()),
+        send: async (args) => {
+          await connected
+          return client.sendCommand([...args], commandOptions())
+        },
         isReady: () => client.isReady,
         close: () => client.close(),
         destroy: () => client.destroy(),
@@ -160,33 +166,38 @@ export class Redis {
       scanInterval: SENTINEL_SCAN_MS,
       passthroughClientErrorEvents: true,
     })
-    await this.#watch(client)
+    const connected = this.#watch(client)
     return {
-      send: (args) => client.sendCommand(false, [...args], commandOptions()),
+      send: async (args) => {
+        await connected
+        return client.sendCommand(false, [...args], commandOptions())
+      },
       isReady: () => client.isReady,
       close: () => client.close(),
       destroy: () => client.destroy(),
     }
   }
 
-  /** Connects. Commands of a single server wait for that by themselves; those of a group must wait for it here. */
-  async #watch(client: {
+  /** Connects. A command that is sent before would be refused where a password is wanted. */
+  #watch(client: {
     on(event: string, listener: (error: unknown) => void): unknown
     connect(): Promise<unknown>
-  }): Promise<void> {
+    destroy(): unknown
+  }): Promise<unknown> {
     client.on('error', (error) => {
       this.#lastError = textOf(error)
     })
     client.on('ready', () => {
       this.#lastError = ''
     })
-    try {
-      await client.connect()
-    } catch (error) {
+    const connected = client.connect()
+    connected.catch((error: unknown) => {
       this.#lastError = textOf(error)
       // the next command begins anew
+      if (!this.#isClosed) client.destroy()
       this.#client = undefined
-    }
+    })
+    return connected
   }
 }
 

@@ -5,6 +5,7 @@
  * small buffer and holds a buffer of the largest frame's size for each unconfirmed message. Large bodies are not copied.
  * Source: AMQP 0-9-1, sections 2.3.5, 4.2.3 and 4.2.5, and RabbitMQ's errata on field types.
  */
+import { describe } from '../options.ts'
 import type { Headers, HeaderValue, OutgoingMessage, OutgoingProperties } from '../wire/message.ts'
 
 const METHOD = 1
@@ -170,7 +171,7 @@ function field(value: HeaderValue, depth: number): void {
     longString(value)
   } else if (typeof value === 'number') {
     // the broker closes the connection on it
-    if (!Number.isFinite(value)) throw new RangeError(`${value} is no number that AMQP knows`)
+    if (!Number.isFinite(value)) throw new RangeError(`${value} is no number that AMQP can carry`)
     if (!Number.isSafeInteger(value)) {
       fieldType('d')
       room(8)
@@ -209,7 +210,7 @@ function field(value: HeaderValue, depth: number): void {
   } else if (isTable(value)) {
     fieldType('F')
     table(value, depth + 1)
-  } else throw new RangeError(`a ${typeof value} of this kind is nothing that AMQP knows`)
+  } else throw new RangeError(`${describe(value)} is nothing that AMQP can carry`)
 }
 
 function isTable(value: HeaderValue): value is { readonly [key: string]: HeaderValue } {

@@ -60,11 +60,11 @@ export class Publisher {
   #channel: AMQPChannel | undefined
   /** Not sent yet, or to be sent again; the oldest first. */
   readonly #waiting = new Fifo<Publish>()
-  #waitingBytes = 0
+  /** Of those that wait or were refused for now, the ones that nobody bounds but the buffer: without an owner. */
+  readonly #buffered = { messages: 0, bytes: 0 }
   readonly #unconfirmed = new Unconfirmed<Publish>()
   /** Refused by the broker for now, with the timers after which they are sent again. */
   readonly #nacked = new Map<Publish, NodeJS.Timeout>()
-  #nackedBytes = 0
   /** After a channel error: how many of the messages that were unconfirmed then still have to be sent one by one. */
   #suspects = 0
   #blockedSince: number | undefined
@@ -95,7 +95,7 @@ export class Publisher {
     const promise = new Promise<void>((resolve, reject) => {
       if (this.#closed !== undefined) return reject(this.#closed)
       if (owner?.isLost === true) return reject(lostWith(message, owner))
-      // what handlers publish is bounded by the prefetch, and must not fail because others fill the buffer
+      // what handlers publish must not fail because others fill the buffer, nor fill it for others
       if (owner === undefined && this.#isFull(message)) return reject(this.#overflow(message))
       this.#enqueue({ message, owner, resolve, reject, sentAt: 0, returned: false })
     })
@@ -151,8 +151,8 @@ export class Publisher {
     this.detach()
     const left = [...this.#extractWaiting(() => true), ...this.#nacked.keys()]
     for (const timer of this.#nacked.values()) clearTimeout(timer)
+    for (const publish of this.#nacked.keys()) this.#count(publish, -1)
     this.#nacked.clear()
-    this.#nackedBytes = 0
     for (const { message, reject } of left) reject(because(message))
     this.#reportIdle()
     return left.map(({ message }) => message)
@@ -176,14 +176,20 @@ export class Publisher {
 
   #enqueue(publish: Publish): void {
     this.#waiting.push(publish)
-    this.#waitingBytes += publish.message.body.byteLength
+    this.#count(publish, 1)
     this.#pump()
   }
 
   #extractWaiting(take: (publish: Publish) => boolean): readonly Publish[] {
     const taken = this.#waiting.extract(take)
-    for (const { message } of taken) this.#waitingBytes -= message.body.byteLength
+    for (const publish of taken) this.#count(publish, -1)
     return taken
+  }
+
+  #count({ owner, message }: Publish, sign: 1 | -1): void {
+    if (owner !== undefined) return
+    this.#buffered.messages += sign
+    this.#buffered.bytes += sign * message.body.byteLength
   }
 
   #pump(): void {
@@ -193,7 +199,7 @@ export class Publisher {
     while (this.#hasRoom()) {
       const publish = this.#waiting.shift()
       if (publish === undefined) break
-      this.#waitingBytes -= publish.message.body.byteLength
+      this.#count(publish, -1)
       this.#send(connection, channel, publish)
     }
   }
@@ -246,7 +252,7 @@ export class Publisher {
       this.#enqueue(publish)
     }, jittered(retryDelayMs))
     this.#nacked.set(publish, timer)
-    this.#nackedBytes += publish.message.body.byteLength
+    this.#count(publish, 1)
   }
 
   /** The broker closed the channel: one of the unconfirmed messages is to blame. */
@@ -287,7 +293,7 @@ export class Publisher {
   #abandonChannel(): void {
     this.#channel = undefined
     const unconfirmed = this.#unconfirmed.takeAll()
-    for (const { message } of unconfirmed) this.#waitingBytes += message.body.byteLength
+    for (const publish of unconfirmed) this.#count(publish, 1)
     this.#waiting.prepend(unconfirmed)
   }
 
@@ -348,19 +354,17 @@ export class Publisher {
   }
 
   #forgetNacked(publish: Publish): void {
-    if (this.#nacked.delete(publish)) this.#nackedBytes -= publish.message.body.byteLength
+    if (this.#nacked.delete(publish)) this.#count(publish, -1)
   }
 
   #isFull({ body }: OutgoingMessage): boolean {
     const { messages, bytes } = this.#settings.buffer
-    const kept = this.#waiting.size + this.#nacked.size
-    if (kept === 0) return false
-    return kept >= messages || this.#waitingBytes + this.#nackedBytes + body.byteLength > bytes
+    const kept = this.#buffered
+    return kept.messages > 0 && (kept.messages >= messages || kept.bytes + body.byteLength > bytes)
   }
 
   #overflow({ exchange, routingKey }: OutgoingMessage): PublishBufferFullError {
-    const kept = this.#waiting.size + this.#nacked.size
-    const waiting = `${kept} messages (${this.#waitingBytes + this.#nackedBytes} bytes) already wait for the broker`
+    const waiting = `${this.#buffered.messages} messages (${this.#buffered.bytes} bytes) already wait for the broker`
     this.#overflowReport.tell(() => this.#events.onTrouble('ERROR', `publishes are rejected: ${waiting}`))
     const mend = 'await what publish() returns, or raise publishBuffer'
     return new PublishBufferFullError(exchange, routingKey, `was not sent: ${waiting}; ${mend}`)

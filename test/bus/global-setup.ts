@@ -19,7 +19,11 @@ declare module 'vitest' {
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
+  try {
+    execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
+  } catch {
+    throw new Error('the package does not build: see above, and mend it first')
+  }
   const given = process.env['EVENTAIL_AMQP_URL']
   if (given !== undefined && given !== '') {
     project.provide('brokerUrl', given)

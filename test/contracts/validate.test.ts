@@ -53,12 +53,27 @@ test('a payload that goes out is checked at once where the schema works at once'
   ).rejects.toThrow(ContractError)
 })
 
-test('what a schema made anew is left as the schema made it', () => {
-  const renamed = z.object({ first: z.string(), password: z.string() }).transform(({ first }) => ({ name: first }))
-  expect(validate(renamed, { first: 'Ada', password: 'x' }, 'it')).toEqual({ name: 'Ada' })
+test('unknown fields are kept beside defaults and in converted items, and never given to an item of another place', () => {
+  const defaults = z.object({
+    a: z.string().default('x'),
+    deep: z.object({ b: z.boolean().default(false) }).optional(),
+  })
+  expect(validate(defaults, { future: 1, deep: { future: 2 } }, 'it')).toEqual({
+    a: 'x',
+    future: 1,
+    deep: { b: false, future: 2 },
+  })
+  const lower = z.array(z.object({ email: z.string().toLowerCase(), n: z.coerce.number().optional() }))
+  const mixed = [
+    { email: 'a', future: 1 },
+    { email: 'B', n: '2', future: 2 },
+  ]
+  expect(validate(lower, mixed, 'it')).toEqual([
+    { email: 'a', future: 1 },
+    { email: 'b', n: 2, future: 2 },
+  ])
   const sorted = z.array(z.object({ id: z.number() })).transform((list) => list.toSorted((a, b) => a.id - b.id))
   expect(validate(sorted, [{ id: 2, x: 99 }, { id: 1 }], 'it')).toEqual([{ id: 1 }, { id: 2 }])
-  // converted in its place, it is still the same item
-  const converted = z.array(z.object({ id: z.coerce.number() }))
-  expect(validate(converted, [{ id: '2', x: 99 }], 'it')).toEqual([{ id: 2, x: 99 }])
+  const reversed = z.array(z.object({ t: z.array(z.number()) })).transform((list) => list.toReversed())
+  expect(validate(reversed, [{ t: [1], x: 99 }, { t: [2] }], 'it')).toEqual([{ t: [2] }, { t: [1] }])
 })

@@ -89,6 +89,33 @@ test('a signal ends a program whose broker is away, also while a handler never e
   expect(performance.now() - began).toBeLessThan(3000)
 })
 
+test('a program ends after its drain time, also while a batch is still being handled', async ({ url, probe }) => {
+  await using program = new Program(url, 'hanging', 'batch')
+  await program.until('ready')
+  await probe.event('Work', 1)
+  await program.until('begin 1')
+  const began = performance.now()
+  program.child.kill('SIGTERM')
+  expect(await program.exited).toBe(0)
+  expect(performance.now() - began).toBeLessThan(4000)
+  await expect.poll(() => probe.counts('hanging.events')).toEqual({ messages: 1, consumers: 0 })
+})
+
+test('a program waits for a handler that goes on after it acknowledged its message, and for what that publishes', async ({
+  url,
+  probe,
+}) => {
+  const worked = await probe.listen('events', 'Worked')
+  await using program = new Program(url, 'forward', 'ack-first')
+  await program.until('ready')
+  await probe.event('Work', 1)
+  await program.until('begin 1')
+  program.child.kill('SIGTERM')
+  expect(await program.exited).toBe(0)
+  expect(program.told).toContain('end')
+  expect(jsonOf(await worked.next())).toBe(1)
+})
+
 test('a program goes on when nobody reads its stderr any more', async ({ url, probe }) => {
   await using program = new Program(url, 'unread', 'noisy')
   await program.until('ready')

@@ -239,3 +239,9 @@ test('a stop that comes while the last consumer is being asked for finishes what
   await expect.poll(() => handled).toEqual([1, 2, 3])
   await expect.poll(() => probe.counts('eager.events')).toEqual({ messages: 0, consumers: 0 })
 })
+
+test('what is undefined in the options of the start overrides nothing', async ({ url }) => {
+  const small = defineService({ name: 'small', maxPayloadBytes: 10 })
+  await using worker = await small.start({ ...QUIET, urls: [url], maxPayloadBytes: undefined } as never)
+  expect(await outcomeOf(worker.publish('Large', 'x'.repeat(20)))).toBe('PAYLOAD_ENCODE')
+})

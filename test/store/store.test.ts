@@ -188,7 +188,7 @@ describe('with Python', () => {
     ]
     for (const [value, raw] of values) {
       await store.set('k', value)
-      expect(await ask({ do: 'get', key: 'k' })).toEqual({ raw, value, ttl: 270_000 })
+      expect(await ask({ do: 'get', key: 'k' })).toEqual({ raw, value, ttl: expect.closeTo(270_000, -2) })
       await ask({ do: 'set', key: 'p', value, ttl: 50 })
       expect(await store.peek('p')).toEqual(value)
     }
@@ -215,26 +215,34 @@ describe('with Python', () => {
     expect(await ours).toBe(true)
     // ours holds off theirs
     const goOn = gate()
+    const begun = gate()
     const held = store.peekOrCreate(`${space}b`, async () => {
+      begun.open()
       await goOn.opened
       return 'ours'
     })
-    await expect.poll(() => ask({ do: 'lock', key: `${space}b`, timeout: 1 })).toBe(false)
+    await begun.opened
+    expect(await ask({ do: 'lock', key: `${space}b`, timeout: 1 })).toBe(false)
     python.tell({ do: 'peek_or_create', key: `${space}b`, timeout: 30, value: 'theirs' })
     await delay(150)
     goOn.open()
     expect(await held).toBe('ours')
     expect(JSON.parse(await python.nextLine())).toBe('ours')
+    const goOnLate = gate()
+    const begunLate = gate()
     // a lock that has run out belongs to the next: its first owner leaves it alone
     const late = store.peekOrCreate(
       `${space}c`,
       async () => {
-        await delay(300)
+        begunLate.open()
+        await goOnLate.opened
         return 'late'
       },
       { lockMs: 50 },
     )
+    await begunLate.opened
     await expect.poll(() => ask({ do: 'lock', key: `${space}c`, timeout: 30 })).toBe(true)
+    goOnLate.open()
     expect(await late).toBe('late')
     expect(await ask({ do: 'release', key: `${space}c` })).toBe('released')
   })

@@ -1,4 +1,5 @@
 import { defineService, onEvent, TopologyError } from 'eventail'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
@@ -169,3 +170,26 @@ test('a slow network is no reason to reconnect', async ({ url }) => {
   proxy.pass()
   expect(proxy.opened).toBe(2)
 })
+
+test('an outage of two brokers is told once for each, and not at all where nothing is to be shown', async () => {
+  using stderr = new CapturedStderr()
+  const stop = new AbortController()
+  const records: string[] = []
+  const starting = (stderrLevel: 'NONE' | 'EMERGENCY'): Promise<unknown> =>
+    defineService({ name: stderrLevel.toLowerCase() })
+      .start({
+        stderrLevel,
+        urls: ['amqp://127.0.0.1:1', 'amqp://127.0.0.1:2'],
+        signal: stop.signal,
+        onLog: ({ level, short }) => level === 'WARNING' && stderrLevel === 'NONE' && records.push(short),
+      })
+      .catch(() => {})
+  const both = Promise.all([starting('NONE'), starting('EMERGENCY')])
+  // the third attempt is after one and two seconds
+  await delay(3500)
+  stop.abort()
+  await both
+  expect(records.filter((text) => text.includes('ECONNREFUSED'))).toHaveLength(2)
+  expect(stderr.lines('ECONNREFUSED').filter((line) => line.includes('none'))).toEqual([])
+  expect(stderr.lines('ECONNREFUSED')).toHaveLength(2)
+}, 15_000)

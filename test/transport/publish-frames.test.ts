@@ -127,7 +127,7 @@ test('what AMQP cannot carry is refused, and the next message is whole', () => {
   expect(() =>
     encodePublish(1, 131_072, { ...message, properties: { persistent: true, headers: { big: 'x'.repeat(70_000) } } }),
   ).toThrow(/headers take/)
-  expect(() => headerBytes({ not: Number.NaN })).toThrow('NaN is no number that AMQP knows')
+  expect(() => headerBytes({ not: Number.NaN })).toThrow('NaN is no number that AMQP can carry')
   expect(framesOf(encodePublish(1, 8192, message))).toHaveLength(3)
   expect(headerBytes({ a: 'b' })).toBe(4 + 2 + 1 + 4 + 1)
 })

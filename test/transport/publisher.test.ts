@@ -102,6 +102,22 @@ test('a full buffer of others is no reason for a handler to fail', async ({ url,
   expect(records.of('ALERT', 'EMERGENCY')).toEqual([])
 })
 
+test('what handlers publish does not fill the buffer of others', async ({ url, probe }) => {
+  await using proxy = await proxyTo(url)
+  await using worker = await defineService({
+    name: 'wordy',
+    publishWindow: { messages: 1 },
+    publishBuffer: { messages: 2 },
+    handlers: [onEvent('Wordy', ({ publish }) => Promise.all(upTo(50).map((n) => publish('Word', n))))],
+  }).start({ ...QUIET, urls: [proxy.through(url)] })
+  proxy.freeze('up')
+  await probe.event('Wordy')
+  await expect.poll(() => worker.pendingPublishes).toBe(50)
+  const outcomes = upTo(2).map((n) => outcomeOf(worker.publish('Other', n)))
+  proxy.pass()
+  expect(await Promise.all(outcomes)).toEqual(['ok', 'ok'])
+})
+
 test('a channel that gives no confirms is replaced, on the same connection, and its messages are sent again', async ({
   url,
   probe,

@@ -3,7 +3,6 @@ import { Causes } from '../../dead-letter/causes.ts'
 import { countDead, type DeadGroup } from '../../dead-letter/census.ts'
 import { deathsOf, describeDeath } from '../../dead-letter/letter.ts'
 import { ManagementError } from '../../errors.ts'
-import { ManagementApi } from '../../management/api.ts'
 import { deadLetterQueuesOf } from '../../management/diagnosis.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
@@ -21,6 +20,7 @@ import {
   connectionSettings,
   EXIT,
   SkippingPrinter,
+  managementOf,
   takeBroker,
   type Terminal,
 } from '../command-line.ts'
@@ -55,7 +55,7 @@ export async function dead(operands: readonly string[], options: DeadOptions, te
 }
 
 async function knownQueues(broker: BrokerUrl, managementUrl: string | undefined): Promise<readonly string[]> {
-  const api = new ManagementApi(broker, managementUrl)
+  const api = managementOf(broker, managementUrl)
   try {
     return deadLetterQueuesOf(await takeSnapshot(api))
   } catch (error) {

@@ -1,5 +1,4 @@
 /** `eventail doctor`: what is wrong with the bus, one line each, with the mend. */
-import { ManagementApi } from '../../management/api.ts'
 import { deadLetterQueuesOf, diagnose, type Finding } from '../../management/diagnosis.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
@@ -13,6 +12,7 @@ import {
   connectionSettings,
   EXIT,
   refuseOperands,
+  managementOf,
   takeBroker,
   type Terminal,
 } from '../command-line.ts'
@@ -31,7 +31,7 @@ export async function doctor(operands: readonly string[], options: DoctorOptions
   const { broker, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
   await checkBroker(broker, terminal)
-  const snapshot = await takeSnapshot(new ManagementApi(broker, options.managementUrl))
+  const snapshot = await takeSnapshot(managementOf(broker, options.managementUrl))
   const seconds = options.watch ?? WATCH_SECONDS
   const letters = await growthOf(deadLetterQueuesOf(snapshot), broker, seconds, terminal)
   if (terminal.signal.aborted) return EXIT.interrupted

@@ -2,7 +2,6 @@
 import { describeDeath, deathsOf } from '../../dead-letter/letter.ts'
 import { type Outcome, rebirthOf, resurrect, type ResurrectSummary } from '../../dead-letter/resurrect.ts'
 import { ManagementError } from '../../errors.ts'
-import { ManagementApi } from '../../management/api.ts'
 import { receiversOf, takeRoutes } from '../../management/snapshot.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { type FilterOptions, makeFilter } from '../../observe/filter.ts'
@@ -16,6 +15,7 @@ import {
   connectionSettings,
   EXIT,
   required,
+  managementOf,
   takeBroker,
   type Terminal,
   UsageError,
@@ -82,7 +82,7 @@ async function routesOf(
   terminal: Terminal,
 ): Promise<Routes> {
   try {
-    return await takeRoutes(new ManagementApi(broker, managementUrl))
+    return await takeRoutes(managementOf(broker, managementUrl))
   } catch (error) {
     if (!(error instanceof ManagementError)) throw error
     terminal.say(`${error.message}; who would receive the letters is not known (see --management-url)`)

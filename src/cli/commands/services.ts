@@ -1,10 +1,9 @@
 /** `eventail services`: who is on the bus, as a table, as JSON, or as a picture. */
-import { ManagementApi } from '../../management/api.ts'
 import { type ServiceFacts, servicesOf } from '../../management/services.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, EXIT, refuseOperands, takeBroker, type Terminal } from '../command-line.ts'
+import { type BrokerOptions, EXIT, refuseOperands, managementOf, takeBroker, type Terminal } from '../command-line.ts'
 import { paint } from '../show.ts'
 
 export interface ServicesOptions extends BrokerOptions {
@@ -20,7 +19,7 @@ export async function services(
 ): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
-  const list = servicesOf(await takeSnapshot(new ManagementApi(broker, options.managementUrl)))
+  const list = servicesOf(await takeSnapshot(managementOf(broker, options.managementUrl)))
   const format = options.json === true ? 'json' : (options.format ?? 'table')
   if (format === 'json') for (const service of list) terminal.print(toJson(service))
   else if (format === 'mermaid') terminal.print(mermaidOf(list))

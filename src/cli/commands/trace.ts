@@ -1,6 +1,5 @@
 /** `eventail trace`: one conversation across all services, live, as an indented timeline. */
 import { ManagementError } from '../../errors.ts'
-import { ManagementApi } from '../../management/api.ts'
 import { receiversOf, takeRoutes } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { logLineOf } from '../../observe/envelope.ts'
@@ -16,6 +15,7 @@ import {
   EXIT,
   required,
   SkippingPrinter,
+  managementOf,
   takeBroker,
   type Terminal,
 } from '../command-line.ts'
@@ -71,7 +71,7 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
 /** Who takes events and configurations is known where the management API answers; the rest works without. */
 async function receiversAt(broker: BrokerUrl, options: TraceOptions, terminal: Terminal): Promise<Receivers> {
   try {
-    const routes = await takeRoutes(new ManagementApi(broker, options.managementUrl))
+    const routes = await takeRoutes(managementOf(broker, options.managementUrl))
     return (exchange, key) => receiversOf(routes, exchange, key)
   } catch (error) {
     if (!(error instanceof ManagementError)) throw error

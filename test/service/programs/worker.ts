@@ -3,22 +3,41 @@
  *
  * It tells on stdout, one word a line, what happens; SIGUSR2 ends the handlers that wait.
  */
-import { defineService, onEvent } from '../../../src/index.ts'
+import { createBatch, defineService, type EventContext, onEvent } from '../../../src/index.ts'
 
 const [url = '', name = '', behaviour = ''] = process.argv.slice(2)
 
 const tell = (word: string): void => void process.stdout.write(`${word}\n`)
 const released = new Promise<void>((resolve) => process.once('SIGUSR2', () => resolve()))
 
+const hanging = createBatch<EventContext>({
+  maxEntries: 1,
+  timeoutMs: 60_000,
+  handle: () => new Promise((resolve) => setTimeout(resolve, 60_000)),
+})
+
 const service = defineService({
   name,
   format: 'json',
   handlers: [
-    onEvent('Work', async ({ payload, metadata, publish, log }) => {
+    onEvent('Work', async (context) => {
+      const { payload, metadata, publish, log, ack } = context
       tell(`begin ${String(payload)}${metadata.redelivered ? ' again' : ''}`)
       if (behaviour === 'noisy') log.warning('working')
-      if (behaviour === 'wait') await released
+      if (behaviour === 'wait') {
+        // work that never ends keeps a process alive
+        const work = setInterval(() => {}, 1000)
+        await released
+        clearInterval(work)
+      }
+      if (behaviour === 'batch') return hanging.push(context)
+      if (behaviour === 'ack-first') {
+        await ack()
+        await new Promise((resolve) => setTimeout(resolve, 1500))
+        tell('end')
+      }
       await publish('Worked', payload)
+      return undefined
     }),
   ],
   hooks: {
@@ -34,5 +53,10 @@ const service = defineService({
   },
 })
 
-await service.run({ urls: [url], connectTimeoutMs: 60_000, ...(behaviour === 'wrong' ? { prefetch: -1 } : undefined) })
+await service.run({
+  urls: [url],
+  connectTimeoutMs: 60_000,
+  ...(behaviour === 'batch' ? { drainTimeoutMs: 300 } : undefined),
+  ...(behaviour === 'wrong' ? { prefetch: -1 } : undefined),
+})
 tell('over')
