@@ -76,6 +76,27 @@ export class CommandError<E = unknown> extends EventailError {
   }
 }
 
+/**
+ * Throw it from a handler when trying again cannot help: the message becomes a dead letter at once. For a command, unlike
+ * CommandError, it is a failure, and there is no result.
+ */
+export class PermanentError extends EventailError {
+  readonly code = 'PERMANENT'
+}
+
+/** A handler did not end within its time: it has failed, and whatever it still does or publishes means nothing any more. */
+export class HandlerTimeoutError extends EventailError {
+  readonly code = 'HANDLER_TIMEOUT'
+  readonly routingKey: string
+
+  constructor(routingKey: string, timeoutMs: number) {
+    super(
+      `the handler of '${routingKey}' did not end within ${timeoutMs} ms; raise handlerTimeoutMs if it may take longer`,
+    )
+    this.routingKey = routingKey
+  }
+}
+
 /** The delivery breaks the wire protocol. Redelivery cannot help: it is dead-lettered at once. */
 export class InvalidMessageError extends EventailError {
   readonly code = 'INVALID_MESSAGE'

@@ -22,12 +22,14 @@ export {
   type ContractIssue,
   DeliveryLostError,
   EventailError,
+  HandlerTimeoutError,
   InvalidMessageError,
   InvalidSettingError,
   ManagementError,
   NoHandlerError,
   PayloadDecodeError,
   PayloadEncodeError,
+  PermanentError,
   PublishBufferFullError,
   PublishError,
   PublishRefusedError,
@@ -64,7 +66,19 @@ export type {
 } from './service/contexts.ts'
 export { SETTLE_LATER } from './service/contexts.ts'
 export { defineService, type ServiceDefinition, type ServiceOptions } from './service/define-service.ts'
-export { type Handler, onCommand, onConfiguration, onEvent, onResult, type ResultOptions } from './service/handlers.ts'
+export type { OutageBrake } from './service/brake.ts'
+export type { CrashGuardOptions } from './service/crash-guard.ts'
+export type { RetryPolicy } from './service/failure-policy.ts'
+export {
+  type Handler,
+  type HandlerOptions,
+  onCommand,
+  onConfiguration,
+  onEvent,
+  onResult,
+  type ResultOptions,
+} from './service/handlers.ts'
+export type { OnceOptions } from './service/once.ts'
 export type { Hooks } from './service/hooks.ts'
 export { Service, type ServiceClassOptions } from './service/service-class.ts'
 export type { PublishLimit, ServiceSettings, StartOptions } from './service/settings.ts'

@@ -38,6 +38,18 @@ export function checkBoolean(setting: string, value: unknown): void {
     throw new InvalidSettingError(setting, `must be true or false, not ${describe(value)}`)
 }
 
+/** The longest delay that the runtime's timers can hold, in milliseconds. */
+export const LONGEST_TIMER_MS = 2_147_483_647
+
+/** @throws InvalidSettingError unless it is a time that a timer can hold, or Infinity for none */
+export function checkTimeout(setting: string, ms: unknown): void {
+  if (ms === Infinity || (typeof ms === 'number' && ms >= 1 && ms <= LONGEST_TIMER_MS)) return
+  throw new InvalidSettingError(
+    setting,
+    `must be milliseconds from 1 to ${LONGEST_TIMER_MS}, or Infinity for ever, not ${describe(ms)}`,
+  )
+}
+
 /** A value in a message: what kind of thing it is, and never more of it than a short text. */
 export function describe(value: unknown): string {
   if (value === null) return 'null'

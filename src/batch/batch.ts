@@ -6,13 +6,10 @@
  * leave their batch, since the broker delivers them again.
  */
 import { InvalidSettingError } from '../errors.ts'
-import { checkFunction, checkOptions, describe } from '../options.ts'
+import { checkFunction, checkOptions, describe, LONGEST_TIMER_MS } from '../options.ts'
 import { describeError } from '../log/describe-error.ts'
 import { type MessageContext, SETTLE_LATER, type SettleLater } from '../service/contexts.ts'
 import { HandlerContext } from '../service/handler-context.ts'
-
-/** Timers of the runtime hold no more milliseconds than this. */
-const LARGEST = 2_147_483_647
 
 /** When a batch is handled, and how. `C` is the context of the handlers that push into it. */
 export interface BatchOptions<C extends MessageContext> {
@@ -43,10 +40,10 @@ export function createBatch<C extends MessageContext>(options: BatchOptions<C>):
   checkFunction('handle of a batch', options.handle)
   for (const name of ['maxEntries', 'timeoutMs'] as const) {
     const value = options[name]
-    if (!Number.isSafeInteger(value) || value < 1 || value > LARGEST) {
+    if (!Number.isSafeInteger(value) || value < 1 || value > LONGEST_TIMER_MS) {
       throw new InvalidSettingError(
         name,
-        `of a batch must be a whole number from 1 to ${LARGEST}, not ${describe(value)}`,
+        `of a batch must be a whole number from 1 to ${LONGEST_TIMER_MS}, not ${describe(value)}`,
       )
     }
   }
@@ -123,9 +120,8 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
     const open = messages.filter(isOpen)
     const { summary, full } = describeError(error)
     open[0]?.log.alert(`unexpected error while handling a batch of ${messages.length}: ${summary}`, { full })
-    for (const { nack, log, metadata, routingKey } of open) {
-      if (metadata.redelivered) log.emergency(`Giving up on ${routingKey}`, { full })
-      void nack({ requeue: !metadata.redelivered })
+    for (const context of open) {
+      if (context instanceof HandlerContext) context.fail(error)
     }
   }
 

@@ -46,7 +46,7 @@ export class Delivery implements PublishOwner {
   /** Aborts when the delivery is lost. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController()
-    if (this.#state === 'lost') this.#controller.abort(this.lostBecause)
+    if (this.lostBecause !== undefined) this.#controller.abort(this.lostBecause)
     return this.#controller.signal
   }
 
@@ -73,19 +73,33 @@ export class Delivery implements PublishOwner {
    * @throws what the first failed publish was rejected with; the delivery is then still open
    */
   async ack(): Promise<void> {
-    while (this.#unconfirmed > 0 && this.#state === 'open') {
-      await new Promise<void>((resolve) => this.#waiters.push(resolve))
-    }
+    await this.#untilConfirmed()
     if (this.#state !== 'open') return
     if (this.#failure !== undefined) throw this.#failure
     this.#close('settled')
     this.#acknowledger.ack(this.message.deliveryTag)
   }
 
+  /**
+   * Resolves when everything published on its behalf is confirmed.
+   * @throws what the first failed publish was rejected with; why it was lost
+   */
+  async confirmed(): Promise<void> {
+    await this.#untilConfirmed()
+    if (this.#state === 'lost') throw this.lostBecause
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** The time of its handler is up: what the handler still publishes is dropped, once the message is given back. */
+  expire(because: Error): void {
+    this.lostBecause = because
+    this.#controller?.abort(because)
+  }
+
   /** Gives the message back, to its queue or to the dead letters. Does nothing when settled already. */
   nack(requeue: boolean): void {
     if (this.#state !== 'open') return
-    this.#close('settled')
+    this.#close(this.lostBecause === undefined ? 'settled' : 'lost')
     this.#acknowledger.nack(this.message.deliveryTag, requeue)
   }
 
@@ -105,6 +119,12 @@ export class Delivery implements PublishOwner {
     this.#state = state
     this.#wake()
     this.#onClosed(this)
+  }
+
+  async #untilConfirmed(): Promise<void> {
+    while (this.#unconfirmed > 0 && this.#state === 'open') {
+      await new Promise<void>((resolve) => this.#waiters.push(resolve))
+    }
   }
 
   #onPublished(): void {

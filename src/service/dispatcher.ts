@@ -1,50 +1,31 @@
 /**
- * From a delivery to its handler and its settlement: reads the envelope and the payload, runs the handler within the
- * concurrency limit, and applies the failure policy (PROTOCOL sections 4 to 6).
+ * From a delivery to its handler: reads the envelope and the payload (PROTOCOL section 4), and has the handler run within the
+ * concurrency limit.
  */
 import type { Schema } from '../contracts/contract.ts'
 import { validate } from '../contracts/validate.ts'
-import {
-  CommandError,
-  ContractError,
-  InvalidMessageError,
-  NoHandlerError,
-  PayloadDecodeError,
-  UnroutableError,
-} from '../errors.ts'
-import { describeError } from '../log/describe-error.ts'
-import type { Logger } from '../log/logger.ts'
+import { ContractError, InvalidMessageError, NoHandlerError, PayloadDecodeError } from '../errors.ts'
 import type { Acknowledger } from '../transport/acknowledger.ts'
 import { Fifo } from '../transport/fifo.ts'
-import {
-  type CommandEnvelope,
-  conversationIdOf,
-  type Envelope,
-  type QueueKind,
-  readEnvelope,
-} from '../wire/envelope.ts'
+import { type Envelope, type QueueKind, readEnvelope } from '../wire/envelope.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import { decodePayload } from '../wire/payload.ts'
-import { SETTLE_LATER } from './contexts.ts'
 import { Delivery } from './delivery.ts'
-import type { Handler } from './handlers.ts'
+import { type ExecutionParts, Executor } from './execution.ts'
 import type { HandlerContext } from './handler-context.ts'
-import type { Messenger } from './messenger.ts'
+import type { Handler } from './handlers.ts'
 import type { Registry } from './registry.ts'
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends ExecutionParts {
   readonly registry: Registry
-  readonly messenger: Messenger
-  readonly logger: Logger
   readonly concurrency: number
   /** Makes what a handler is given. */
   readonly contextOf: (delivery: Delivery, envelope: Envelope, payload: unknown) => HandlerContext
-  /** A configuration handler answered true. */
-  readonly onConfigured: () => void
 }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
+  readonly #executor: Executor
   /** Everything that the broker delivered and that is not settled, in order of arrival. */
   readonly #open = new Set<Delivery>()
   readonly #queue = new Fifo<Delivery>()
@@ -53,6 +34,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
+    this.#executor = new Executor(options)
   }
 
   /** Deliveries that are not settled. */
@@ -60,9 +42,9 @@ export class Dispatcher {
     return this.#open
   }
 
-  /** Handlers that have not ended, those of lost deliveries included. */
+  /** Handlers that have not ended, those of lost deliveries and those whose time is up included. */
   get running(): number {
-    return this.#running
+    return this.#running + this.#executor.overdue
   }
 
   accept(queue: QueueKind, message: IncomingMessage, acknowledger: Acknowledger): void {
@@ -104,7 +86,7 @@ export class Dispatcher {
     try {
       await delivery.ack()
     } catch (error) {
-      this.#fail(delivery, error)
+      this.#options.policy.fail(delivery, error)
       throw error
     }
   }
@@ -152,94 +134,17 @@ export class Dispatcher {
       context = this.#options.contextOf(delivery, envelope, payload)
     } catch (error) {
       // a schema may have failed for a reason that passes
-      if (isWrongMessage(error)) this.#refuse(delivery, error)
-      else this.#fail(delivery, error)
+      if (isWrongMessage(error)) this.#options.policy.refuse(delivery, error)
+      else this.#options.policy.fail(delivery, error)
       return
     }
-    try {
-      const answer = await handler.run(context as never)
-      if (answer === SETTLE_LATER || delivery.isManual) delivery.isManual = true
-      else void this.#finish(delivery, context, answer)
-    } catch (error) {
-      // what a subclass of Service leaves to its parent has no handler either
-      if (error instanceof NoHandlerError) this.#refuse(delivery, error)
-      else void this.#onThrown(delivery, context, error)
-    }
+    await this.#executor.execute(handler, delivery, context)
   }
 
   #handlerFor(envelope: Envelope): Handler {
     const handler = this.#options.registry.find(envelope.kind, envelope.routingKey)
     if (handler === undefined) throw new NoHandlerError(envelope.kind, envelope.routingKey)
     return handler
-  }
-
-  /** The message itself is wrong: redelivery cannot help. */
-  #refuse(delivery: Delivery, error: unknown): void {
-    if (!delivery.isOpen) return
-    const level = error instanceof NoHandlerError ? 'ERROR' : 'EMERGENCY'
-    const { summary } = describeError(error)
-    // of a body nobody knows which message it was
-    const subject = error instanceof PayloadDecodeError ? `message '${delivery.message.routingKey}': ` : ''
-    this.#log(level, delivery, `${subject}${summary} (dead-lettered)`)
-    delivery.nack(false)
-  }
-
-  async #finish(delivery: Delivery, context: HandlerContext, answer: unknown): Promise<void> {
-    try {
-      if (context.command !== undefined && !context.replied) {
-        await this.#reply(context, context.command, 'success', answer === undefined ? null : answer)
-      }
-      await delivery.ack()
-      // a configuration of a session that was lost says nothing to the next one
-      if (delivery.queue === 'configuration' && answer === true && !delivery.isLost) this.#options.onConfigured()
-    } catch (error) {
-      this.#fail(delivery, error)
-    }
-  }
-
-  async #onThrown(delivery: Delivery, context: HandlerContext, error: unknown): Promise<void> {
-    if (!(error instanceof CommandError) || context.command === undefined || context.replied) {
-      this.#fail(delivery, error)
-      return
-    }
-    try {
-      const payload: unknown = typeof error.payload === 'string' ? { reason: error.payload } : error.payload
-      await this.#reply(context, context.command, 'error', payload)
-      await delivery.ack()
-    } catch (failure) {
-      this.#fail(delivery, failure)
-    }
-  }
-
-  /** A caller that is gone gets no answer: that is its affair, and the returned-message hook has been told. */
-  async #reply(
-    context: HandlerContext,
-    command: CommandEnvelope,
-    status: 'success' | 'error',
-    payload: unknown,
-  ): Promise<void> {
-    try {
-      await context.reply(command, status, payload)
-    } catch (error) {
-      if (!(error instanceof UnroutableError)) throw error
-    }
-  }
-
-  /** An unexpected error: once more, on any worker; the second time to the dead letters. */
-  #fail(delivery: Delivery, error: unknown): void {
-    // the broker delivers it again: that it went wrong this time means nothing
-    if (delivery.isLost) return
-    const key = delivery.message.routingKey
-    const { summary, full } = describeError(error)
-    this.#log('ALERT', delivery, `unexpected error while handling ${key}: ${summary}`, full)
-    // settled by hand before it failed
-    if (!delivery.isOpen) return
-    if (delivery.message.redelivered) this.#log('EMERGENCY', delivery, `Giving up on ${key}`, full)
-    delivery.nack(!delivery.message.redelivered)
-  }
-
-  #log(level: 'ALERT' | 'EMERGENCY' | 'ERROR', delivery: Delivery, short: string, full = ''): void {
-    this.#options.logger.write(level, short, { full, conversationId: conversationIdOf(delivery.message) ?? '' })
   }
 }
 

@@ -19,6 +19,8 @@ export interface ContextParts {
   readonly manualBefore: (delivery: Delivery) => readonly Delivery[]
   /** Acknowledges; where what was published for the message failed, applies the failure policy and rejects. */
   readonly ackOrFail: (delivery: Delivery) => Promise<void>
+  /** Applies the failure policy to a message whose failure was told with that of others. */
+  readonly fail: (delivery: Delivery, error: unknown) => void
   readonly resultSchemas: (envelope: CommandEnvelope) => {
     readonly result?: Schema | undefined
     readonly error?: Schema | undefined
@@ -164,6 +166,11 @@ export class HandlerContext {
   /** Whether the message is neither settled nor lost. */
   get isOpen(): boolean {
     return this.#delivery.isOpen
+  }
+
+  /** Applies the failure policy, after the failure of several messages together was told. */
+  fail(error: unknown): void {
+    this.#parts.fail(this.#delivery, error)
   }
 
   /** What the batch processor needs to know of the worker. */

@@ -13,7 +13,8 @@ import {
   type Schema,
 } from '../contracts/contract.ts'
 import { InvalidSettingError } from '../errors.ts'
-import { checkFunction, checkOptions, describe } from '../options.ts'
+import { checkFunction, checkOptions, checkTimeout, describe } from '../options.ts'
+import { type Once, type OnceOptions, resolveOnce } from './once.ts'
 import type { CommandContext, ConfigurationContext, EventContext, ResultContext, SettleLater } from './contexts.ts'
 
 export type HandlerKind = 'event' | 'command' | 'result' | 'configuration'
@@ -31,11 +32,23 @@ export interface Handler {
   /** The routing key or pattern as it was given; a single word of commands and results stands for one of this service. */
   readonly key: string
   readonly schemas: HandlerSchemas
+  /** Does its work once per message. */
+  readonly once: Once | undefined
+  /** How long it may take, in milliseconds; undefined for the service's `handlerTimeoutMs`. */
+  readonly timeoutMs: number | undefined
   /** @internal The user's function, with its types forgotten: the registry sees to it that they fit. */
   readonly run: (context: never) => unknown
 }
 
 type Answer<T> = T | Promise<T>
+
+/** What a handler may be given beside its function. */
+export interface HandlerOptions<C> {
+  /** Do the work of each message once, however often it comes. @default every time */
+  readonly once?: OnceOptions<C>
+  /** How long the handler may take, in milliseconds, before it has failed; Infinity for ever. @default `handlerTimeoutMs` */
+  readonly timeoutMs?: number
+}
 
 /** What an event handler may return: nothing, or {@link SETTLE_LATER}. */
 export type EventAnswer = Answer<unknown>
@@ -45,14 +58,23 @@ export type EventAnswer = Answer<unknown>
  *
  * Returns: the event is acknowledged once what the handler published is confirmed. Throws: once more, then dead-lettered.
  */
-export function onEvent(event: string, handle: (context: EventContext) => EventAnswer): Handler
+export function onEvent(
+  event: string,
+  handle: (context: EventContext) => EventAnswer,
+  options?: HandlerOptions<EventContext>,
+): Handler
 // last, here and below, because compilers tell what is wrong with the last of several
 export function onEvent<S extends OptionalSchema>(
   event: EventContract<S>,
   handle: (context: EventContext<OutputOf<S>>) => EventAnswer,
+  options?: HandlerOptions<EventContext<OutputOf<S>>>,
 ): Handler
-export function onEvent(event: EventContract | string, handle: (context: never) => unknown): Handler {
-  return simple('event', event, handle)
+export function onEvent(
+  event: EventContract | string,
+  handle: (context: never) => unknown,
+  options: HandlerOptions<never> = {},
+): Handler {
+  return simple('event', event, handle, options)
 }
 
 /**
@@ -61,20 +83,30 @@ export function onEvent(event: EventContract | string, handle: (context: never) 
  * Returns: the caller gets that as the result (`null` for nothing). Throws CommandError: the caller gets an error result.
  * Throws anything else: once more, then dead-lettered.
  */
-export function onCommand(command: string, handle: (context: CommandContext) => Answer<unknown>): Handler
+export function onCommand(
+  command: string,
+  handle: (context: CommandContext) => Answer<unknown>,
+  options?: HandlerOptions<CommandContext>,
+): Handler
 export function onCommand<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
   command: CommandContract<P, R, E>,
   handle: (context: CommandContext<OutputOf<P>, InputOf<R>, InputOf<E>>) => Answer<InputOf<R> | SettleLater>,
+  options?: HandlerOptions<CommandContext<OutputOf<P>, InputOf<R>, InputOf<E>>>,
 ): Handler
-export function onCommand(command: CommandContract | string, handle: (context: never) => unknown): Handler {
+export function onCommand(
+  command: CommandContract | string,
+  handle: (context: never) => unknown,
+  options: HandlerOptions<never> = {},
+): Handler {
   checkHandler('onCommand', 'command', command, handle)
-  if (typeof command === 'string') return { kind: 'command', key: command, schemas: {}, run: handle }
+  const rest = { run: handle, ...resolveOptions('onCommand', options) }
+  if (typeof command === 'string') return { kind: 'command', key: command, schemas: {}, ...rest }
   const { name, payload, result, error } = command
-  return { kind: 'command', key: name, schemas: { payload, result, error }, run: handle }
+  return { kind: 'command', key: name, schemas: { payload, result, error }, ...rest }
 }
 
-/** Under which key results of a command come in. */
-export interface ResultOptions {
+/** Under which key results of a command come in, and what every handler may be given. */
+export interface ResultOptions<C = ResultContext> extends HandlerOptions<C> {
   /** The `replyTo` that the command was sent with. @default the command's last word with `Result` behind it */
   readonly replyTo?: string
 }
@@ -83,27 +115,26 @@ export interface ResultOptions {
  * Handles the results of a command that this service sends: by its contract, or by the `replyTo` of the command.
  * `status` tells a result from an error result. Settles like {@link onEvent}.
  */
-export function onResult(replyTo: string, handle: (context: ResultContext) => EventAnswer): Handler
+export function onResult(
+  replyTo: string,
+  handle: (context: ResultContext) => EventAnswer,
+  options?: HandlerOptions<ResultContext>,
+): Handler
 export function onResult<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
   command: CommandContract<P, R, E>,
   handle: (context: ResultContext<OutputOf<R>, OutputOf<E>>) => EventAnswer,
-  options?: ResultOptions,
+  options?: ResultOptions<ResultContext<OutputOf<R>, OutputOf<E>>>,
 ): Handler
 export function onResult(
   command: CommandContract | string,
   handle: (context: never) => unknown,
-  options: ResultOptions = {},
+  { replyTo, ...options }: ResultOptions<never> = {},
 ): Handler {
   checkHandler('onResult', 'command', command, handle)
-  checkOptions('options of onResult', options, ['replyTo'])
-  if (typeof command === 'string') return { kind: 'result', key: command, schemas: {}, run: handle }
+  const rest = { run: handle, ...resolveOptions('onResult', options) }
+  if (typeof command === 'string') return { kind: 'result', key: command, schemas: {}, ...rest }
   const { name, result, error } = command
-  return {
-    kind: 'result',
-    key: options.replyTo ?? defaultReplyTo(name),
-    schemas: { result, error },
-    run: handle,
-  }
+  return { kind: 'result', key: replyTo ?? defaultReplyTo(name), schemas: { result, error }, ...rest }
 }
 
 /**
@@ -112,16 +143,19 @@ export function onResult(
 export function onConfiguration(
   configuration: string,
   handle: (context: ConfigurationContext) => Answer<boolean>,
+  options?: HandlerOptions<ConfigurationContext>,
 ): Handler
 export function onConfiguration<S extends OptionalSchema>(
   configuration: ConfigurationContract<S>,
   handle: (context: ConfigurationContext<OutputOf<S>>) => Answer<boolean>,
+  options?: HandlerOptions<ConfigurationContext<OutputOf<S>>>,
 ): Handler
 export function onConfiguration(
   configuration: ConfigurationContract | string,
   handle: (context: never) => unknown,
+  options: HandlerOptions<never> = {},
 ): Handler {
-  return simple('configuration', configuration, handle)
+  return simple('configuration', configuration, handle, options)
 }
 
 /** Where the result of a command goes unless the sender says otherwise. */
@@ -144,8 +178,19 @@ function simple(
   kind: 'event' | 'configuration',
   contract: EventContract | ConfigurationContract | string,
   run: (context: never) => unknown,
+  options: HandlerOptions<never>,
 ): Handler {
-  checkHandler(kind === 'event' ? 'onEvent' : 'onConfiguration', kind, contract, run)
-  if (typeof contract === 'string') return { kind, key: contract, schemas: {}, run }
-  return { kind, key: contract.name, schemas: { payload: contract.payload }, run }
+  const name = kind === 'event' ? 'onEvent' : 'onConfiguration'
+  checkHandler(name, kind, contract, run)
+  const rest = { run, ...resolveOptions(name, options) }
+  if (typeof contract === 'string') return { kind, key: contract, schemas: {}, ...rest }
+  return { kind, key: contract.name, schemas: { payload: contract.payload }, ...rest }
+}
+
+/** @throws InvalidSettingError */
+function resolveOptions(name: string, options: HandlerOptions<never>): Pick<Handler, 'once' | 'timeoutMs'> {
+  checkOptions(`options of ${name}`, options, ['once', 'timeoutMs'])
+  const { once, timeoutMs } = options
+  if (timeoutMs !== undefined) checkTimeout('timeoutMs', timeoutMs)
+  return { once: once === undefined ? undefined : resolveOnce(once), timeoutMs }
 }

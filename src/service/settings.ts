@@ -1,10 +1,13 @@
 /** The settings of a worker: every default, checked before anything is done. */
 import { InvalidSettingError } from '../errors.ts'
-import { checkBoolean, checkFunction, checkOptions, describe } from '../options.ts'
+import { checkBoolean, checkFunction, checkOptions, checkTimeout, describe, LONGEST_TIMER_MS } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { LEVELS, type LevelName } from '../log/levels.ts'
 import type { BrokerTls } from '../transport/amqp-connection.ts'
 import { type BrokerUrl, parseBrokerUrl, parseBrokerUrls } from '../transport/broker-url.ts'
+import type { OutageBrake } from './brake.ts'
+import type { CrashGuardOptions } from './crash-guard.ts'
+import type { RetryPolicy } from './failure-policy.ts'
 import type { PayloadFormat } from '../wire/payload.ts'
 
 /** How a service works. All may be given to `defineService`, and again, to override, to `start` or `run`. */
@@ -19,6 +22,23 @@ export interface ServiceSettings {
    * @default Infinity: everything that is prefetched
    */
   readonly concurrency?: number
+  /**
+   * How often a message is tried whose handler fails unexpectedly. `'once'`: once more, unless the broker had delivered it before, for
+   * whatever reason. `{ attempts: n }`: n times in all, by counting real failures per message id in each worker, so at most n times the
+   * number of workers; messages without an id, as peers in Python send them, as with `'once'`.
+   * @default 'once'
+   */
+  readonly retry?: RetryPolicy
+  /** How long a handler may take before it has failed; Infinity for ever. @default 600_000 */
+  readonly handlerTimeoutMs?: number
+  /**
+   * Holds a handler's messages back while what it depends on is down: after so many failures in a row they are tried one at a time, ever
+   * more slowly, and none is given up. Held messages count for the prefetch, also that of other handlers of the queue.
+   * @default none
+   */
+  readonly outageBrake?: OutageBrake
+  /** Gives up a message that takes its workers down again and again. @default none */
+  readonly crashGuard?: CrashGuardOptions
   /** What payloads are encoded as. Both are always understood. @default 'cbor' */
   readonly format?: PayloadFormat
   /**
@@ -85,6 +105,10 @@ export interface Settings {
   readonly onLog: ((record: LogRecord) => void) | undefined
   readonly prefetch: number
   readonly concurrency: number
+  readonly retry: RetryPolicy
+  readonly handlerTimeoutMs: number
+  readonly outageBrake: Required<OutageBrake> | undefined
+  readonly crashGuard: Required<CrashGuardOptions> | undefined
   readonly format: PayloadFormat
   readonly exclusiveQueues: boolean
   readonly heartbeatMs: number
@@ -103,6 +127,10 @@ const MIB = 1024 * 1024
 export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
   'prefetch',
   'concurrency',
+  'retry',
+  'handlerTimeoutMs',
+  'outageBrake',
+  'crashGuard',
   'format',
   'exclusiveQueues',
   'heartbeatMs',
@@ -124,8 +152,6 @@ export const START_NAMES: readonly Exclude<keyof StartOptions, keyof ServiceSett
   'onLog',
 ]
 const TLS_NAMES: readonly (keyof BrokerTls)[] = ['ca', 'cert', 'key', 'passphrase', 'servername']
-/** Timers of the runtime hold no more milliseconds than this. */
-const LONGEST_TIMER_MS = 2_147_483_647
 
 /** @throws InvalidSettingError that names the setting */
 export function resolveSettings(options: StartOptions): Settings {
@@ -150,6 +176,10 @@ export function resolveSettings(options: StartOptions): Settings {
       options.concurrency === Infinity
         ? Infinity
         : whole('concurrency', options.concurrency ?? Number.MAX_SAFE_INTEGER, 1),
+    retry: retryOf(options.retry ?? 'once'),
+    handlerTimeoutMs: timeoutOf(options.handlerTimeoutMs ?? 600_000),
+    outageBrake: options.outageBrake === undefined ? undefined : brakeOf(options.outageBrake),
+    crashGuard: options.crashGuard === undefined ? undefined : guardOf(options.crashGuard),
     format: oneOf('format', options.format ?? 'cbor', ['cbor', 'json']),
     exclusiveQueues,
     heartbeatMs: ms('heartbeatMs', 60_000, 0),
@@ -162,6 +192,34 @@ export function resolveSettings(options: StartOptions): Settings {
     publishBuffer: limit('publishBuffer', options.publishBuffer, { messages: 100_000, bytes: 64 * MIB }),
     maxPayloadBytes: whole('maxPayloadBytes', options.maxPayloadBytes ?? 16 * MIB, 1),
   }
+}
+
+function retryOf(retry: RetryPolicy): RetryPolicy {
+  if (retry === 'once') return retry
+  checkOptions('retry', retry, ['attempts'])
+  return { attempts: whole('retry.attempts', retry.attempts, 1) }
+}
+
+function timeoutOf(ms: number): number {
+  checkTimeout('handlerTimeoutMs', ms)
+  return ms
+}
+
+function brakeOf(brake: OutageBrake): Required<OutageBrake> {
+  checkOptions('outageBrake', brake, ['afterFailures', 'maxDelayMs'])
+  const { afterFailures = 10, maxDelayMs = 30_000 } = brake
+  return {
+    afterFailures: whole('outageBrake.afterFailures', afterFailures, 1),
+    maxDelayMs: whole('outageBrake.maxDelayMs', maxDelayMs, 1, LONGEST_TIMER_MS),
+  }
+}
+
+function guardOf(guard: CrashGuardOptions): Required<CrashGuardOptions> {
+  checkOptions('crashGuard', guard, ['store', 'maxRedeliveries'])
+  const { store, maxRedeliveries = 5 } = guard
+  if (typeof store !== 'object' || store === null || typeof store.peek !== 'function')
+    throw new InvalidSettingError('crashGuard.store', `must be a store of eventail/store, not ${describe(store)}`)
+  return { store, maxRedeliveries: whole('crashGuard.maxRedeliveries', maxRedeliveries, 1) }
 }
 
 function defaultBroker(): BrokerUrl {

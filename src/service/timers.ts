@@ -1,9 +1,7 @@
 /** Timers that end with what they belong to: a worker, or one connected period of it. */
 import { InvalidSettingError } from '../errors.ts'
+import { LONGEST_TIMER_MS } from '../options.ts'
 import type { CancelTimer } from './contexts.ts'
-
-/** The longest delay that the runtime's timers can hold. */
-const LONGEST_MS = 2_147_483_647
 
 export class Timers {
   readonly #handles = new Set<NodeJS.Timeout>()
@@ -63,6 +61,9 @@ export class Timers {
 
 /** @throws InvalidSettingError: the runtime would take anything else for one millisecond */
 function checkMs(timer: string, ms: unknown, least: number): void {
-  if (typeof ms === 'number' && ms >= least && ms <= LONGEST_MS) return
-  throw new InvalidSettingError(timer, `takes milliseconds from ${least} to ${LONGEST_MS} (24 days), not ${String(ms)}`)
+  if (typeof ms === 'number' && ms >= least && ms <= LONGEST_TIMER_MS) return
+  throw new InvalidSettingError(
+    timer,
+    `takes milliseconds from ${least} to ${LONGEST_TIMER_MS} (24 days), not ${String(ms)}`,
+  )
 }

@@ -9,9 +9,12 @@ import type { BrokerUrl } from '../transport/broker-url.ts'
 import { LogChannel } from '../transport/log-channel.ts'
 import { Publisher } from '../transport/publisher.ts'
 import { Backoff, pause } from '../transport/reconnect.ts'
+import { Brake } from './brake.ts'
 import { busOf } from './bus.ts'
 import type { Bus } from './contexts.ts'
+import { CrashGuard } from './crash-guard.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { FailurePolicy } from './failure-policy.ts'
 import { type ContextParts, HandlerContext } from './handler-context.ts'
 import { HookRunner, type Hooks } from './hooks.ts'
 import { Messenger } from './messenger.ts'
@@ -322,6 +325,7 @@ export class Worker {
 
   #makeDispatcher(): Dispatcher {
     const { service, registry, settings } = this.#options
+    const policy = new FailurePolicy(settings.retry, this.#logger)
     const parts: ContextParts = {
       service,
       messenger: this.#messenger,
@@ -330,6 +334,7 @@ export class Worker {
       prefetch: settings.prefetch,
       manualBefore: (delivery) => this.#dispatcher.manualBefore(delivery),
       ackOrFail: (delivery) => this.#dispatcher.ackOrFail(delivery),
+      fail: (delivery, error) => policy.fail(delivery, error, { isTold: true }),
       resultSchemas: (command) => registry.find('command', command.routingKey)?.schemas ?? {},
       atStop: (callback) => {
         this.#atStop.add(callback)
@@ -337,9 +342,13 @@ export class Worker {
       isStopping: () => this.#stopRequest.signal.aborted,
     }
     return new Dispatcher({
+      service,
       registry,
-      messenger: this.#messenger,
-      logger: this.#logger,
+      policy,
+      brake: settings.outageBrake && new Brake(settings.outageBrake, (level, text) => this.#logger.write(level, text)),
+      guard: settings.crashGuard && new CrashGuard(service, settings.crashGuard, this.#logger),
+      timeoutMs: settings.handlerTimeoutMs,
+      stopping: this.#stopRequest.signal,
       concurrency: settings.concurrency,
       contextOf: (delivery, envelope, payload) => new HandlerContext(parts, delivery, envelope, payload),
       onConfigured: () => void this.#session?.configured(),

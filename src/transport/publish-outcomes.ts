@@ -1,10 +1,17 @@
 /** What becomes of publishes that are not confirmed, as errors that say what to do. */
-import { DeliveryLostError, PublishRefusedError, StoppedError, UnroutableError } from '../errors.ts'
+import {
+  DeliveryLostError,
+  HandlerTimeoutError,
+  PublishRefusedError,
+  StoppedError,
+  UnroutableError,
+} from '../errors.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import type { PublishOwner } from './publisher.ts'
 
 export function lostWith({ routingKey }: OutgoingMessage, owner: PublishOwner | undefined): Error {
-  if (owner?.lostBecause instanceof StoppedError) return owner.lostBecause
+  const because = owner?.lostBecause
+  if (because instanceof StoppedError || because instanceof HandlerTimeoutError) return because
   return new DeliveryLostError(
     `message '${routingKey}' was dropped: the connection was lost before the incoming message was settled; the broker delivers that one again, and its handler publishes again`,
   )

@@ -1,0 +1,63 @@
+/**
+ * Doing the work of a message once: what was done is remembered under the message's id in a store that the workers share.
+ *
+ * The order is: do the work, have its publishes confirmed, remember, acknowledge. A crash between doing and remembering leads to a
+ * repeat, never to a loss; so does a store that forgets.
+ */
+import { InvalidSettingError } from '../errors.ts'
+import { checkFunction, checkOptions, describe } from '../options.ts'
+import type { TempStore } from '../store/temp-store.ts'
+
+/** How a handler does its work once per message. */
+export interface OnceOptions<C> {
+  /** Where is remembered what was done; shared by all workers of the service. From `eventail/store`. */
+  readonly store: TempStore
+  /**
+   * What tells one message from another; undefined for a message that is handled however often it comes.
+   * @default its `messageId`, which peers in Python do not set
+   */
+  readonly key?: (context: C) => string | undefined
+  /** For how long it is remembered, in milliseconds: longer than a message may wait anywhere. @default 604_800_000: 7 days */
+  readonly ttlMs?: number
+  /** How long the handler may take, in milliseconds, before another worker may begin with a copy. @default 600_000 */
+  readonly lockMs?: number
+  /**
+   * What is done while the store is down: `requeue` gives the message back after 5 s, with an ALERT, as often as need be; `handle`
+   * handles it, with a WARNING, and perhaps twice.
+   * @default 'requeue'
+   */
+  readonly whenDown?: 'requeue' | 'handle'
+}
+
+/** {@link OnceOptions} with every default, for any context. */
+export interface Once {
+  readonly store: TempStore
+  readonly key: ((context: never) => string | undefined) | undefined
+  readonly ttlMs: number
+  readonly lockMs: number
+  readonly whenDown: 'requeue' | 'handle'
+}
+
+const WEEK_MS = 604_800_000
+
+/** @throws InvalidSettingError */
+export function resolveOnce(options: OnceOptions<never>): Once {
+  checkOptions('once', options, ['store', 'key', 'ttlMs', 'lockMs', 'whenDown'])
+  const { store, key, ttlMs = WEEK_MS, lockMs = 600_000, whenDown = 'requeue' } = options
+  if (typeof store !== 'object' || store === null || typeof store.peekOrCreate !== 'function')
+    throw new InvalidSettingError('once.store', `must be a store of eventail/store, not ${describe(store)}`)
+  if (key !== undefined) checkFunction('once.key', key)
+  for (const [name, ms] of [
+    ['ttlMs', ttlMs],
+    ['lockMs', lockMs],
+  ] as const) {
+    if (!(Number.isSafeInteger(ms) && ms >= 1))
+      throw new InvalidSettingError(
+        `once.${name}`,
+        `must be a whole number of milliseconds, 1 or more, not ${describe(ms)}`,
+      )
+  }
+  if (whenDown !== 'requeue' && whenDown !== 'handle')
+    throw new InvalidSettingError('once.whenDown', `must be requeue or handle, not ${describe(whenDown)}`)
+  return { store, key, ttlMs, lockMs, whenDown }
+}

@@ -1,0 +1,231 @@
+/** How often a message is tried, for how long, and what holds it back: what goes beyond the one retry. */
+import { defineService, HandlerTimeoutError, onCommand, onEvent, PermanentError, type ServiceOptions } from 'eventail'
+import { createMemoryStore } from 'eventail/store'
+import { describe, expect } from 'vitest'
+import { type Probe, test } from '../bus/bus.ts'
+import { Proxy } from '../bus/proxy.ts'
+import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
+
+const QUIET = { stderrLevel: 'NONE', format: 'json' } as const
+
+/** A service that fails while told to, and keeps what it was given. */
+function failing(name: string, options: Partial<ServiceOptions> = {}) {
+  const tries: unknown[] = []
+  const state: { error: Error | undefined } = { error: new Error('no luck') }
+  const service = defineService({
+    ...options,
+    name,
+    handlers: [
+      onEvent(`${name}.Work`, ({ payload }) => {
+        tries.push(payload)
+        if (state.error !== undefined) throw state.error
+      }),
+    ],
+  })
+  return { service, tries, state }
+}
+
+const settled = (probe: Probe, queue: string): Promise<void> =>
+  expect.poll(() => probe.counts(queue), { timeout: 10_000 }).toEqual({ messages: 0, consumers: 1 })
+
+describe('retry: attempts', () => {
+  test('tries a message so many times, however often the broker delivered it before', async ({ url, probe, dead }) => {
+    const { service, tries } = failing('thrice', { retry: { attempts: 3 } })
+    // somebody looked at it: it is marked as redelivered
+    await (await service.start({ ...QUIET, urls: [url] })).stop()
+    await probe.event('thrice.Work', 1, { messageId: 'm1' })
+    const channel = await probe.channel()
+    const message = await channel.get('thrice.events')
+    if (message !== false) channel.nack(message)
+    await channel.close()
+    const records = new Records()
+    await using _worker = await service.start({ ...QUIET, urls: [url], onLog: records.onLog })
+    expect((await dead.next()).properties.messageId).toBe('m1')
+    expect(tries).toEqual([1, 1, 1])
+    expect(records.of('ALERT')).toHaveLength(3)
+    expect(records.of('EMERGENCY')).toEqual(['Giving up on thrice.Work'])
+  })
+
+  test('forgets the failures of a message that was handled', async ({ url, probe, dead }) => {
+    const { service, tries, state } = failing('forgiving', { retry: { attempts: 2 } })
+    await using _worker = await service.start({ ...QUIET, urls: [url] })
+    for (let round = 0; round < 3; round++) {
+      const before = tries.length
+      state.error = new Error('no luck')
+      await probe.event('forgiving.Work', round, { messageId: 'same' })
+      await expect.poll(() => tries.length).toBeGreaterThan(before)
+      state.error = undefined
+      await settled(probe, 'forgiving.events')
+      dead.received.length = 0
+    }
+    state.error = undefined
+    await probe.event('forgiving.Work', 'last', { messageId: 'same' })
+    await expect.poll(() => tries.at(-1)).toBe('last')
+  })
+
+  test('goes by what the broker knows of messages without an id', async ({ url, probe, dead }) => {
+    const { service, tries } = failing('nameless', { retry: { attempts: 5 } })
+    await using _worker = await service.start({ ...QUIET, urls: [url] })
+    await probe.event('nameless.Work', 1)
+    await dead.next()
+    expect(tries).toEqual([1, 1])
+  })
+})
+
+test('a PermanentError is final at the first try', async ({ url, probe, dead }) => {
+  const { service, tries, state } = failing('hopeless', { retry: { attempts: 5 } })
+  state.error = new PermanentError('this will never work')
+  const records = new Records()
+  await using _worker = await service.start({ ...QUIET, urls: [url], onLog: records.onLog })
+  await probe.event('hopeless.Work', 1, { messageId: 'm1' })
+  await dead.next()
+  expect(tries).toEqual([1])
+  expect(records.of('ALERT', 'EMERGENCY')).toEqual([
+    'unexpected error while handling hopeless.Work: this will never work',
+    'Giving up on hopeless.Work',
+  ])
+})
+
+describe('a handler that does not end in its time', () => {
+  test('has failed, frees its place, and what it does afterwards means nothing', async ({ url, probe, dead }) => {
+    const goOn = gate()
+    const handled: unknown[] = []
+    const reasons: unknown[] = []
+    const late: string[] = []
+    const published = await probe.listen('events', 'TooLate')
+    const records = new Records()
+    await using _worker = await defineService({
+      name: 'slow',
+      concurrency: 1,
+      handlerTimeoutMs: 100,
+      handlers: [
+        onEvent('Slow', async ({ payload, signal, publish }) => {
+          handled.push(payload)
+          if (payload !== 'hang') return
+          signal.addEventListener('abort', () => reasons.push(signal.reason))
+          await goOn.opened
+          late.push(await outcomeOf(publish('TooLate', 1)))
+        }),
+      ],
+    }).start({ ...QUIET, urls: [url], onLog: records.onLog })
+    await probe.event('Slow', 'hang')
+    await probe.event('Slow', 'next')
+    await dead.next()
+    expect(handled.filter((payload) => payload === 'hang')).toHaveLength(2)
+    await expect.poll(() => handled).toContain('next')
+    expect(reasons).toEqual([expect.any(HandlerTimeoutError), expect.any(HandlerTimeoutError)])
+    expect(records.of('ALERT')[0]).toContain("the handler of 'Slow' did not end within 100 ms")
+    goOn.open()
+    await expect.poll(() => late).toEqual(['HANDLER_TIMEOUT', 'HANDLER_TIMEOUT'])
+    await settled(probe, 'slow.events')
+    expect(published.size).toBe(0)
+  })
+
+  test('may have a time of its own, or all the time there is', async ({ url, probe }) => {
+    const done: unknown[] = []
+    const work = (name: string, ms: number) => async (): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, ms))
+      done.push(name)
+    }
+    await using _worker = await defineService({
+      name: 'patient',
+      handlerTimeoutMs: 50,
+      handlers: [
+        onEvent('Longer', work('longer', 150), { timeoutMs: 5000 }),
+        onEvent('Endless', work('endless', 150), { timeoutMs: Infinity }),
+      ],
+    }).start({ ...QUIET, urls: [url] })
+    await probe.event('Longer')
+    await probe.event('Endless')
+    await expect.poll(() => done.toSorted((a, b) => String(a).localeCompare(String(b)))).toEqual(['endless', 'longer'])
+    await settled(probe, 'patient.events')
+  })
+})
+
+describe('the outage brake', () => {
+  test('holds a backlog back while all fails, tries one at a time, and dead-letters no more', async ({
+    url,
+    probe,
+    dead,
+  }) => {
+    const { service, tries, state } = failing('braked', {
+      outageBrake: { afterFailures: 4, maxDelayMs: 200 },
+      prefetch: 10,
+    })
+    const records = new Records()
+    await using _worker = await service.start({ ...QUIET, urls: [url], onLog: records.onLog })
+    const messages = Array.from({ length: 30 }, (_, n) => n)
+    for (const n of messages) await probe.event('braked.Work', n)
+    await expect.poll(() => records.of('EMERGENCY').some((text) => text.includes('4 times in a row'))).toBe(true)
+    const before = tries.length
+    await expect.poll(() => tries.length, { timeout: 10_000 }).toBeGreaterThan(before + 3)
+    // four failed before the brake took hold, two of them perhaps for the second time; and those that ran meanwhile
+    expect(dead.size).toBeLessThanOrEqual(10)
+    const deadNow = dead.size
+    state.error = undefined
+    await settled(probe, 'braked.events')
+    await expect.poll(() => records.of('NOTICE').some((text) => text.includes('is handled again'))).toBe(true)
+    expect(dead.size).toBe(deadNow)
+    const handled = new Set(tries)
+    expect(messages.filter((n) => !handled.has(n))).toEqual([])
+  })
+
+  test('gives back what waits when the service stops', async ({ url, probe }) => {
+    const { service } = failing('stopped', { outageBrake: { afterFailures: 1, maxDelayMs: 60_000 }, prefetch: 5 })
+    const worker = await service.start({ ...QUIET, urls: [url] })
+    for (let n = 0; n < 5; n++) await probe.event('stopped.Work', n)
+    await expect.poll(() => probe.counts('stopped.events')).toEqual({ messages: 0, consumers: 1 })
+    const began = performance.now()
+    await worker.stop()
+    expect(performance.now() - began).toBeLessThan(2000)
+    expect(await probe.counts('stopped.events')).toEqual({ messages: 5, consumers: 0 })
+  })
+})
+
+describe('the crash guard', () => {
+  test('gives up a message whose workers were lost again and again, and none that only failed', async ({
+    url,
+    probe,
+    dead,
+  }) => {
+    using _stderr = new CapturedStderr()
+    await using proxy = await Proxy.start(Number(new URL(url).port))
+    await using store = createMemoryStore({ namespace: '' })
+    const tries: unknown[] = []
+    const records = new Records()
+    const deadly = defineService({
+      name: 'deadly',
+      crashGuard: { store, maxRedeliveries: 2 },
+      handlers: [
+        onEvent('Deadly', async ({ payload, signal }) => {
+          tries.push(payload)
+          if (payload !== 'kill') return
+          // as good as a crash: the connection goes, and nothing was settled
+          const lost = new Promise((resolve) => signal.addEventListener('abort', resolve))
+          proxy.cut()
+          await lost
+        }),
+      ],
+    })
+    await using _worker = await deadly.start({ ...QUIET, urls: [proxy.through(url)], onLog: records.onLog })
+    await probe.event('Deadly', 'kill', { messageId: 'm1' })
+    await expect
+      .poll(() => dead.received.map(({ properties }) => properties.messageId), { timeout: 30_000 })
+      .toEqual(['m1'])
+    expect(tries).toEqual(['kill', 'kill', 'kill'])
+    expect(records.of('EMERGENCY')).toEqual(['Giving up on Deadly'])
+    await probe.event('Deadly', 'good', { messageId: 'm2' })
+    await expect.poll(() => tries.at(-1), { timeout: 10_000 }).toBe('good')
+  }, 60_000)
+})
+
+test('what cannot be a retry policy, a time or a guard is refused', () => {
+  const make = (options: object) => () => defineService({ name: 'x', ...options })
+  expect(make({ retry: { attempts: 0 } })).toThrow('retry.attempts: must be a whole number of 1 or more, not 0')
+  expect(make({ retry: 'twice' })).toThrow('retry: must be an object')
+  expect(make({ handlerTimeoutMs: 0 })).toThrow('handlerTimeoutMs: must be milliseconds from 1')
+  expect(make({ outageBrake: { after: 3 } })).toThrow("'after' does not exist; did you mean 'afterFailures'?")
+  expect(make({ crashGuard: {} })).toThrow('crashGuard.store: must be a store')
+  expect(() => onEvent('X', () => {}, { timeout: 3 } as never)).toThrow("did you mean 'timeoutMs'?")
+  expect(() => onCommand('X', () => 1, { once: {} } as never)).toThrow('once.store: must be a store')
+})
