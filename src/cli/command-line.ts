@@ -12,8 +12,6 @@ import {
   TopologyError,
   UnroutableError,
 } from '../errors.ts'
-import { ManagementApi } from '../management/api.ts'
-import { AmqpConnection, type ConnectionSettings } from '../transport/amqp-connection.ts'
 import { type BrokerUrl, parseBrokerUrl } from '../transport/broker-url.ts'
 
 /** Exit codes, the same for every command. */
@@ -43,6 +41,8 @@ export const CLI_NAME = 'eventail-cli'
 export class UsageError extends Error {}
 
 const MOST_BACKLOG = 4 * 1024 * 1024
+/** Different problems that are told of the messages of one run. */
+const MOST_SAID = 5
 
 /** What a command writes to, and how it is told to end. */
 export interface Terminal {
@@ -56,6 +56,8 @@ export interface Terminal {
   say(line: string): void
   /** Aborts at Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal
+  /** Whether nobody reads standard output any more: then the signal aborts, too. */
+  readonly isReaderGone: boolean
   readonly colours: boolean
 }
 
@@ -74,16 +76,13 @@ export function takeBroker(
   terminal: Terminal,
 ): { broker: BrokerUrl; rest: readonly string[] } {
   const [first, ...others] = operands
-  const given = first !== undefined && /^amqps?:\/\//.test(first) ? first : undefined
+  const given = first !== undefined && IS_BROKER_URL.test(first) ? first : undefined
   const rest = given === undefined ? operands : others
+  refuseUrls(rest)
   const onCommandLine = given ?? options.url
   if (onCommandLine !== undefined) {
     const broker = parseBrokerUrl(onCommandLine, 'the broker URL')
-    if (/:\/\/[^/]*:[^/]*@/.test(onCommandLine)) {
-      terminal.say(
-        'warning: a password on the command line is seen by every user of this machine; use --url-file or EVENTAIL_AMQP_URL',
-      )
-    }
+    warnOfPassword(onCommandLine, 'use --url-file or EVENTAIL_AMQP_URL', terminal)
     return { broker, rest }
   }
   if (options.urlFile !== undefined)
@@ -93,6 +92,12 @@ export function takeBroker(
     if (value !== undefined && value !== '') return { broker: parseBrokerUrl(value, name), rest }
   }
   return { broker: parseBrokerUrl('amqp://localhost'), rest }
+}
+
+/** Told once a URL on the command line has a password in it. */
+export function warnOfPassword(url: string, mend: string, terminal: Terminal): void {
+  if (/:\/\/[^/]*:[^/]*@/.test(url))
+    terminal.say(`warning: a password on the command line is seen by every user of this machine; ${mend}`)
 }
 
 function readUrlFile(path: string, terminal: Terminal): string {
@@ -105,29 +110,22 @@ function readUrlFile(path: string, terminal: Terminal): string {
   }
 }
 
-/** Commands and options as the parser knows them: `publish_event --filter_fields` is `publish-event --filter-fields`. */
+/**
+ * The command line as the parser knows it: `publish_event --filter_fields` is `publish-event --filter-fields`, and a broker that is named
+ * before the command goes behind it.
+ */
 export function normalise(argv: readonly string[]): string[] {
-  return argv.map((word, index) => {
-    if (index === 0 && /^[a-z_]+$/.test(word)) return word.replaceAll('_', '-')
+  let at = 0
+  while (IS_BROKER_URL.test(argv[at] ?? '') || /^--url(?:[-_]file)?(?:=|$)/.test(argv[at] ?? ''))
+    at += /^--url(?:[-_]file)?$/.test(argv[at] ?? '') ? 2 : 1
+  const [command, ...rest] = argv.slice(at)
+  const words = [...(command === undefined ? [] : [command]), ...argv.slice(0, at), ...rest]
+  return words.map((word, index) => {
+    const isCommand = index === 0 || (index === 1 && words[0] === 'help')
+    if (isCommand && /^[a-z_]+$/.test(word)) return word.replaceAll('_', '-')
     const option = /^--[a-z_]+/.exec(word)?.[0]
     return option === undefined ? word : option.replaceAll('_', '-') + word.slice(option.length)
   })
-}
-
-/** How the commands connect. */
-export function connectionSettings(command: string): ConnectionSettings {
-  return { name: `eventail ${command}`, connectTimeoutMs: 5_000, heartbeatMs: 30_000 }
-}
-
-/** @throws ConnectionError when the broker cannot be reached now: a command that does one thing does not wait for it */
-export async function checkBroker(broker: BrokerUrl, { signal }: Terminal): Promise<void> {
-  const connection = await AmqpConnection.open(broker, connectionSettings('check'), signal)
-  await connection.shutDown(2_000)
-}
-
-/** The broker's management API, where the options or the environment say it is. */
-export function managementOf(broker: BrokerUrl, url: string | undefined): ManagementApi {
-  return new ManagementApi(broker, url ?? (process.env['EVENTAIL_MANAGEMENT_URL'] || undefined))
 }
 
 /** A number given on the command line. @throws UsageError */
@@ -159,6 +157,7 @@ export function required(operands: readonly string[], index: number, name: strin
 
 /** @throws UsageError when there is an operand that means nothing */
 export function refuseOperands([first]: readonly string[]): void {
+  if (first !== undefined) refuseUrls([first])
   if (first !== undefined) throw new UsageError(`unexpected '${first}'`)
 }
 
@@ -177,9 +176,27 @@ function codeOf(error: unknown, text: string): number {
   return EXIT.failed
 }
 
-/** The text without the passwords of URLs. */
+/** The text without the passwords of URLs, of whatever scheme and however mistyped. */
 export function withoutPasswords(text: string): string {
-  return text.replaceAll(/(\bamqps?:\/\/[^\s:@/]*:)\S*@/g, '$1***@')
+  return text.replaceAll(/(\b[a-z][a-z\d+.-]*:(?:\/\/)?[^\s:@/]*:)\S*@/gi, '$1***@')
+}
+
+/** What an operand or a pattern may look like that is meant for something else. */
+const IS_BROKER_URL = /^amqps?:/i
+
+/** @throws UsageError for what looks like a URL where none belongs; it may have a password in it, and is not shown */
+export function refuseUrls(words: readonly string[]): void {
+  if (words.some((word) => /^[a-z][a-z\d+.-]*:\/\//i.test(word) || IS_BROKER_URL.test(word)))
+    throw new UsageError('there is a URL where none belongs; the URL of the broker comes first, or with --url')
+}
+
+/** Says each text once, however often it comes. */
+export function onceEach({ say }: Pick<Terminal, 'say'>): (text: string) => void {
+  const said = new Set<string>()
+  return (text) => {
+    if (said.size < MOST_SAID && !said.has(text)) say(text)
+    said.add(text)
+  }
 }
 
 /** Prints lines while the reader keeps up; beyond that they are skipped, and counted aloud. */

@@ -62,16 +62,20 @@ function bash(name: string, commands: readonly CompletedCommand[]): string {
   return `# bash completion for ${name}:  source <(${name} completion bash)
 _${name}() {
   local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" words=""
+  if [ "$current" = "=" ]; then current=""
+  elif [ "$before" = "=" ]; then before="\${COMP_WORDS[COMP_CWORD-2]}"
+  fi
+  before="\${before//_/-}"
   case "$before" in
 ${values.map(({ flag }) => `    ${flag}) COMPREPLY=($(compgen -W "${choicesOf(flag)}" -- "$current")); return ;;`).join('\n')}
     ${paths.join('|')}) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "${commands.map((command) => command.name).join(' ')}" -- "$current"))
+    COMPREPLY=($(compgen -W "${commands.map((command) => command.name).join(' ')}" -- "\${current//_/-}"))
     return
   fi
   case "$current" in
-    -*) ;;
+    -*) current="\${current//_/-}" ;;
     *) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   case "\${COMP_WORDS[1]//_/-}" in

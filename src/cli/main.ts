@@ -5,13 +5,20 @@ import { CommanderError } from 'commander'
 import { EXIT, explain, normalise, type Terminal, withoutPasswords } from './command-line.ts'
 import { Output } from './output.ts'
 import { buildProgram } from './program.ts'
+import { visibleLines } from '../wire/text.ts'
 
 /** How long what was printed may take to go out once the command was interrupted. */
 const LAST_WORDS_MS = 500
 
 const interrupt = new AbortController()
-// whoever reads our output may go away: there is nobody to write to then
-const output = new Output(() => process.exit(EXIT.ok))
+let isReaderGone = false
+let writeFailure = ''
+// whoever reads our output may go away: a command that is in the middle of something ends that in good order
+const output = new Output((error) => {
+  if (error.code === 'EPIPE') isReaderGone = true
+  else writeFailure = error.message
+  interrupt.abort()
+})
 
 const terminal: Terminal = {
   print: (line) => output.print(line),
@@ -21,6 +28,9 @@ const terminal: Terminal = {
   },
   say: (line) => void process.stderr.write(`${withoutPasswords(line)}\n`),
   signal: interrupt.signal,
+  get isReaderGone() {
+    return isReaderGone
+  },
   colours: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
 }
 
@@ -38,9 +48,15 @@ async function run(): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     if (interrupt.signal.aborted) return EXIT.interrupted
     const { text, code: failure } = explain(error)
-    terminal.say(`eventail: ${text}`)
+    terminal.say(`eventail: ${visibleLines(text)}`)
     return failure
   }
+  await output.drained()
+  if (writeFailure !== '') {
+    terminal.say(`eventail: the output cannot be written: ${writeFailure}`)
+    return EXIT.failed
+  }
+  if (isReaderGone) return code === EXIT.interrupted ? EXIT.ok : code
   return interrupt.signal.aborted ? EXIT.interrupted : code
 }
 

@@ -8,13 +8,14 @@ const STDOUT = 1
 const RETRY_MS = 5
 
 export class Output {
-  readonly #onGone: () => void
+  readonly #onGone: (error: NodeJS.ErrnoException) => void
+  #isGone = false
   #lines: string[] = []
   #bytes = 0
   #writing: Promise<void> | undefined
 
-  /** @param onGone told when nobody reads any more */
-  constructor(onGone: () => void) {
+  /** @param onGone told, once, when nothing can be written any more: nobody reads (EPIPE), or worse */
+  constructor(onGone: (error: NodeJS.ErrnoException) => void) {
     this.#onGone = onGone
   }
 
@@ -24,6 +25,7 @@ export class Output {
   }
 
   print(line: string): void {
+    if (this.#isGone) return
     this.#lines.push(`${line}\n`)
     this.#bytes += line.length + 1
     this.#writing ??= this.#writeAll()
@@ -54,7 +56,9 @@ export class Output {
       if (typeof result === 'number') at += result
       else if (result.code === 'EAGAIN') await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
       else {
-        this.#onGone()
+        this.#isGone = true
+        this.#lines = []
+        this.#onGone(result)
         return
       }
     }

@@ -1,6 +1,7 @@
 /** Which commands and options there are. The code of a command is loaded only when it runs, so that help comes at once. */
 import { Argument, Command, Option } from 'commander'
 import { LEVELS } from '../log/levels.ts'
+import { visibleLines } from '../wire/text.ts'
 import { type BrokerOptions, EXIT, numberOption, type Terminal, wholeOption } from './command-line.ts'
 
 type Run<O extends BrokerOptions> = (operands: readonly string[], options: O, terminal: Terminal) => Promise<number>
@@ -37,7 +38,9 @@ export function buildProgram(version: string, terminal: Terminal, done: (code: n
   declareRepairs(declare)
   declareOverviews(declare)
   declareCompletion(program, terminal, done)
-  for (const one of [program, ...program.commands]) one.exitOverride()
+  // what the parser says quotes the command line, and so perhaps a password
+  const writeErr = (text: string): void => terminal.say(visibleLines(text.replace(/\n$/, '')))
+  for (const one of [program, ...program.commands]) one.exitOverride().configureOutput({ writeErr })
   return program
 }
 
@@ -145,7 +148,11 @@ function declareRepairs(declare: Declare): void {
     .option(...FILTERS.where)
     .option('--save [folder]', 'save payloads to files, as they are (default folder: here)')
     .option('--json', 'one envelope in JSON a line; with --save: save as JSON')
-    .option('--force', 'also for a live queue, whose messages lose the one retry that each has')
+    .option(...MANAGEMENT)
+    .option(
+      '--force',
+      'also for a live queue, whose messages lose the one retry that each has, and a quorum queue with a limit',
+    )
 
   declare({
     name: 'resurrect',
@@ -168,7 +175,7 @@ function declareRepairs(declare: Declare): void {
     .option('--canary', 'begin with 1, 2, 5, 10… and stop when letters come back dead')
     .option(...MANAGEMENT)
     .option('--json', 'one envelope in JSON a line, with what became of the letter')
-    .option('--force', 'also from a live queue of a service')
+    .option('--force', 'also from a live queue of a service, or a quorum queue with a delivery limit')
 
   declare({
     name: 'dead',
@@ -179,6 +186,7 @@ function declareRepairs(declare: Declare): void {
   })
     .option('--watch', 'show letters as they die, with the reason from the log bus')
     .option('--exchange <name>', 'the dead-letter exchange to watch (default: am-dlx)')
+    .option('--force', 'also a live queue of a service, or a quorum queue with a delivery limit')
     .option(...MANAGEMENT)
     .option('--json', 'one object in JSON a line')
 }

@@ -3,14 +3,15 @@
  * command. What the broker refuses is not tried again: an operator wants to know.
  */
 import { Messenger } from '../service/messenger.ts'
-import { AmqpConnection } from '../transport/amqp-connection.ts'
+import { AmqpConnection, within } from '../transport/amqp-connection.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
 import { Publisher } from '../transport/publisher.ts'
 import { EXCHANGES } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import type { PayloadFormat } from '../wire/payload.ts'
-import { connectionSettings, type Terminal } from './command-line.ts'
+import type { Terminal } from './command-line.ts'
+import { connectionSettings } from './connect.ts'
 
 const MIB = 1024 * 1024
 const PUBLISHER = {
@@ -84,6 +85,19 @@ export class Sender implements AsyncDisposable {
     if (resultKey === undefined) return
     const exchange = EXCHANGES.command
     await channel.consume('command', await channel.declareQueue({ name: '', exchange, bindings: [resultKey] }))
+  }
+
+  /** Consumers of a queue; undefined when there is no such queue. */
+  async consumersOf(queue: string): Promise<number | undefined> {
+    const channel = await this.#connection.openChannel(() => {})
+    try {
+      const { consumerCount } = await within(channel.queueDeclare(queue, { passive: true }), ANSWER_MS, queue)
+      await channel.close()
+      return consumerCount
+    } catch (error) {
+      if (error instanceof Error && /NOT_FOUND/.test(error.message)) return undefined
+      throw error
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@
  * Replaying dead letters: each is published where it died first, and leaves the dead-letter queue only once that is
  * confirmed. So a crash at any point leads to a repeat at worst; letters that are not replayed stay where they are.
  */
-import { UnroutableError } from '../errors.ts'
+import { StoppedError, UnroutableError } from '../errors.ts'
 import type { Publisher } from '../transport/publisher.ts'
 import { pause } from '../transport/reconnect.ts'
 import type { QueueReader } from '../transport/queue-reader.ts'
@@ -38,10 +38,15 @@ export interface ResurrectOptions {
   /** Begins with 1, 2, 5, 10, 20, 50… letters, and stops when some come back dead within `settleMs` after a step. */
   readonly canary?: { readonly settleMs: number } | undefined
   readonly signal: AbortSignal
-  /** Told of every letter, in the order of the queue. */
-  readonly onLetter: (letter: IncomingMessage, outcome: Outcome) => void
+  /** Told of every letter, in the order of the queue; the run waits for what it returns. */
+  readonly onLetter: (letter: IncomingMessage, outcome: Outcome) => void | Promise<void>
   /** Told after every batch: letters seen, and letters that there were at the beginning. */
   readonly onProgress?: (seen: number, total: number) => void
+  /**
+   * Whether a queue that stays would receive the message, where that is known: those who only watch make a message routable, too.
+   * @default unknown
+   */
+  readonly isTaken?: (exchange: string, routingKey: string) => boolean | undefined
 }
 
 export interface ResurrectSummary {
@@ -64,101 +69,140 @@ interface Tally {
 }
 
 const BATCH = 500
+/** After so long what is held is put back and taken again: brokers end the channel of who holds messages for half an hour. */
+const LONGEST_HOLD_MS = 300_000
 
 /** Replays the letters that are in the queue now; those that arrive meanwhile are not touched. */
 export async function resurrect(options: ResurrectOptions): Promise<ResurrectSummary> {
-  const { reader, signal, count = Number.POSITIVE_INFINITY, canary } = options
-  const { messages: total } = await reader.counts()
-  const tally: Tally = { seen: 0, replayed: 0, left: 0, failed: 0 }
-  const exchanges = new Map<string, boolean>()
-  let cameBack = 0
-  const steps = canarySteps()
-  let stepEnd = canary === undefined ? Number.POSITIVE_INFINITY : (steps.next().value ?? 1)
-  const pace = makePace(options.rate)
-  while (tally.seen < total && tally.replayed < count && !signal.aborted) {
-    const most = Math.min(
-      options.batchSize ?? BATCH,
-      total - tally.seen,
-      count - tally.replayed,
-      stepEnd - tally.replayed,
-    )
-    const taken = await replayBatch(options, most, tally, exchanges)
-    options.onProgress?.(tally.seen, total)
-    if (taken === 0) break
-    await pace(taken, signal)
-    if (canary !== undefined && tally.replayed >= stepEnd) {
-      cameBack = await countReturns(reader, total - tally.seen, canary.settleMs, signal)
-      if (cameBack > 0) break
-      stepEnd += steps.next().value ?? 1
+  const { messages } = await options.reader.counts()
+  return new Run(options, messages).toItsEnd()
+}
+
+class Run {
+  readonly #options: ResurrectOptions
+  readonly #total: number
+  readonly #tally: Tally = { seen: 0, replayed: 0, left: 0, failed: 0 }
+  /** What exists, as far as it was asked for. */
+  readonly #exchanges = new Map<string, boolean>()
+  readonly #queues = new Map<string, boolean>()
+  readonly #pace: () => Promise<void>
+
+  constructor(options: ResurrectOptions, total: number) {
+    this.#options = options
+    this.#total = total
+    this.#pace = makePace(options.rate, options.signal)
+    // a broker that takes no messages must not keep anybody from stopping
+    const stop = (): void =>
+      void options.publisher.rejectAll(() => new StoppedError('the run was stopped before it was confirmed'))
+    options.signal.addEventListener('abort', stop, { once: true })
+  }
+
+  async toItsEnd(): Promise<ResurrectSummary> {
+    const { reader, signal, count = Number.POSITIVE_INFINITY, canary } = this.#options
+    const tally = this.#tally
+    const steps = canarySteps()
+    let stepEnd = canary === undefined ? Number.POSITIVE_INFINITY : (steps.next().value ?? 1)
+    let cameBack = 0
+    let unwatched = 0
+    while (tally.seen < this.#total && tally.replayed < count && !signal.aborted) {
+      const before = tally.replayed
+      const most = Math.min(this.#batchSize(), this.#total - tally.seen, count - before, stepEnd - before)
+      if (!(await this.#replayBatch(most))) break
+      unwatched += tally.replayed - before
+      this.#options.onProgress?.(tally.seen, this.#total)
+      const isOver = tally.seen >= this.#total || tally.replayed >= count
+      if (canary !== undefined && unwatched > 0 && (isOver || tally.replayed >= stepEnd)) {
+        cameBack = await countReturns(reader, this.#total - tally.seen, canary.settleMs, signal)
+        if (cameBack > 0) break
+        unwatched = 0
+        stepEnd += steps.next().value ?? 1
+      }
+      if (reader.heldMs > LONGEST_HOLD_MS) await this.#holdAgain()
+    }
+    const { messages } = await reader.counts()
+    await reader.putBack()
+    return { total: this.#total, ...tally, cameBack, arrived: Math.max(0, messages - (this.#total - tally.seen)) }
+  }
+
+  /** With a rate, what is on its way is no more than a second's worth. */
+  #batchSize(): number {
+    const { batchSize = BATCH, rate = Number.POSITIVE_INFINITY } = this.#options
+    return Math.min(batchSize, Math.max(1, Math.ceil(rate)))
+  }
+
+  /** @returns whether there were letters */
+  async #replayBatch(most: number): Promise<boolean> {
+    const { reader, onLetter } = this.#options
+    const tally = this.#tally
+    const letters = await reader.take(most)
+    await this.#findOut(letters)
+    const batch = letters.map((letter) => ({ letter, outcome: this.#replay(letter) }))
+    const gone: IncomingMessage[] = []
+    for (const { letter, outcome } of batch) {
+      const done = await outcome
+      if (done.kind === 'replayed') gone.push(letter)
+      tally.seen += 1
+      if (done.kind === 'replayed' || done.kind === 'would-replay') tally.replayed += 1
+      else if (done.kind === 'left') tally.left += 1
+      else tally.failed += 1
+      await onLetter(letter, done)
+    }
+    await reader.acknowledge(gone, tally.replayed === tally.seen)
+    return batch.length > 0
+  }
+
+  /** Puts back what was left, and takes it again: it is where it was, in front of what was not seen. */
+  async #holdAgain(): Promise<void> {
+    const { reader } = this.#options
+    await reader.putBack()
+    for (let left = this.#tally.left + this.#tally.failed; left > 0;) {
+      const taken = await reader.take(Math.min(left, BATCH))
+      if (taken.length === 0) return
+      left -= taken.length
     }
   }
-  const { messages } = await reader.counts()
-  await reader.putBack()
-  return { total, ...tally, cameBack, arrived: Math.max(0, messages - (total - tally.seen)) }
-}
 
-/** @returns how many letters were taken */
-async function replayBatch(
-  options: ResurrectOptions,
-  most: number,
-  tally: Tally,
-  exchanges: Map<string, boolean>,
-): Promise<number> {
-  const { reader, onLetter } = options
-  const letters = await reader.take(most)
-  await findExchanges(reader, letters, exchanges)
-  const batch = letters.map((letter) => ({ letter, outcome: replay(options, letter, exchanges) }))
-  const gone: IncomingMessage[] = []
-  for (const { letter, outcome } of batch) {
-    const done = await outcome
-    if (done.kind === 'replayed') gone.push(letter)
-    tally.seen += 1
-    if (done.kind === 'replayed' || done.kind === 'would-replay') tally.replayed += 1
-    else if (done.kind === 'left') tally.left += 1
-    else tally.failed += 1
-    onLetter(letter, done)
+  /** Publishing on an exchange that is not there would cost the connection, and the run with it. */
+  async #findOut(letters: readonly IncomingMessage[]): Promise<void> {
+    const { reader } = this.#options
+    for (const { properties } of letters) {
+      const death = firstDeathOf(properties.headers ?? {})
+      if (death === undefined) continue
+      const { exchange, queue } = death
+      if (!this.#exchanges.has(exchange)) this.#exchanges.set(exchange, await reader.hasExchange(exchange))
+      if (!this.#queues.has(queue)) this.#queues.set(queue, await reader.hasQueue(queue))
+    }
   }
-  // where none was left so far, one acknowledgement is for all of them
-  const last = gone.at(-1)
-  if (last !== undefined && tally.replayed === tally.seen) await reader.acknowledge(last, true)
-  else for (const letter of gone) await reader.acknowledge(letter)
-  return batch.length
-}
 
-/** Publishing on an exchange that is not there would cost the connection, and the run with it. */
-async function findExchanges(
-  reader: QueueReader,
-  letters: readonly IncomingMessage[],
-  exchanges: Map<string, boolean>,
-): Promise<void> {
-  for (const { properties } of letters) {
-    const exchange = firstDeathOf(properties.headers ?? {})?.exchange
-    if (exchange !== undefined && !exchanges.has(exchange)) exchanges.set(exchange, await reader.hasExchange(exchange))
+  async #replay(letter: IncomingMessage): Promise<Outcome> {
+    const { publisher, matches, dryRun, signal, isTaken } = this.#options
+    try {
+      if (!(await matches(letter))) return { kind: 'left' }
+      const again = rebirthOf(letter)
+      if (again === undefined) return { kind: 'no-death-headers' }
+      const problem = letter.properties.unreadable ?? this.#missing(letter, again.exchange)
+      if (problem !== undefined) return { kind: 'failed', problem }
+      if (isTaken?.(again.exchange, again.routingKey) === false) return { kind: 'failed', problem: NOBODY }
+      if (dryRun === true) return { kind: 'would-replay' }
+      await this.#pace()
+      if (signal.aborted) return { kind: 'failed', problem: 'the run was stopped before' }
+      await publisher.publish(again)
+      return { kind: 'replayed' }
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error)
+      return { kind: 'failed', problem: error instanceof UnroutableError ? NOBODY : text }
+    }
+  }
+
+  /** Where it died is gone: whoever else takes it has had it, and the service that gave it up would not get it. */
+  #missing({ properties }: IncomingMessage, exchange: string): string | undefined {
+    if (this.#exchanges.get(exchange) !== true) return `its exchange '${exchange}' does not exist any more`
+    const queue = firstDeathOf(properties.headers ?? {})?.queue ?? ''
+    return this.#queues.get(queue) === true ? undefined : `the queue where it died, '${queue}', does not exist any more`
   }
 }
 
-async function replay(
-  { publisher, matches, dryRun, signal }: ResurrectOptions,
-  letter: IncomingMessage,
-  exchanges: ReadonlyMap<string, boolean>,
-): Promise<Outcome> {
-  try {
-    if (!(await matches(letter))) return { kind: 'left' }
-    const again = rebirthOf(letter)
-    if (again === undefined) return { kind: 'no-death-headers' }
-    const { unreadable } = letter.properties
-    if (unreadable !== undefined) return { kind: 'failed', problem: unreadable }
-    if (exchanges.get(again.exchange) !== true)
-      return { kind: 'failed', problem: `its exchange '${again.exchange}' does not exist any more` }
-    if (dryRun === true) return { kind: 'would-replay' }
-    if (signal.aborted) return { kind: 'failed', problem: 'the run was stopped before' }
-    await publisher.publish(again)
-    return { kind: 'replayed' }
-  } catch (error) {
-    const text = error instanceof Error ? error.message : String(error)
-    return { kind: 'failed', problem: error instanceof UnroutableError ? 'no queue takes it any more' : text }
-  }
-}
+const NOBODY = 'no queue takes it any more'
 
 /** The message that a letter was, with the exact bytes and all properties; undefined when its headers do not say where it died. */
 export function rebirthOf(letter: IncomingMessage): OutgoingMessage | undefined {
@@ -211,12 +255,14 @@ async function countReturns(
   }
 }
 
-function makePace(rate = Number.POSITIVE_INFINITY): (letters: number, signal: AbortSignal) => Promise<void> {
-  const start = performance.now()
-  let sent = 0
-  return async (letters, signal) => {
-    sent += letters
-    const early = (sent / rate) * 1000 - (performance.now() - start)
-    if (early > 0) await pause(early, signal)
+/** Waits until the next letter may go; those that ask together go one after the other. */
+function makePace(rate = Number.POSITIVE_INFINITY, signal: AbortSignal): () => Promise<void> {
+  const gapMs = 1000 / rate
+  let next = performance.now()
+  return async () => {
+    const now = performance.now()
+    const mine = Math.max(now, next)
+    next = mine + gapMs
+    if (mine > now) await pause(mine - now, signal)
   }
 }

@@ -27,8 +27,8 @@ export class ManagementApi {
     if (!/^https?:\/\//.test(given) || !URL.canParse(given))
       throw new InvalidSettingError('management-url', 'must be a URL like http://localhost:15672')
     const base = new URL(given)
-    const user = base.username === '' ? broker.user : decodeURIComponent(base.username)
-    const password = base.username === '' ? broker.password : decodeURIComponent(base.password)
+    const user = base.username === '' ? broker.user : decoded(base.username)
+    const password = base.username === '' ? broker.password : decoded(base.password)
     this.address = base.host
     this.#base = `${base.origin}${base.pathname.replace(/\/$/, '')}/api`
     this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
@@ -77,6 +77,15 @@ export class ManagementApi {
     } catch (error) {
       throw new ManagementError(`what answers at ${this.address} is no management API of RabbitMQ`, { cause: error })
     }
+  }
+}
+
+/** @throws InvalidSettingError */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new InvalidSettingError('management-url', "is not percent-encoded properly; write '%' as '%25'")
   }
 }
 

@@ -51,6 +51,8 @@ export function deadLetterQueuesOf(snapshot: Pick<Snapshot, 'queues' | 'bindings
   const queues = snapshot.bindings
     .filter(({ source, destinationType }) => source !== '' && destinationType === 'queue' && exchanges.has(source))
     .map(({ destination }) => destination)
+    // those of somebody who watches vanish with him, and nobody else can read them
+    .filter((name) => snapshot.queues.some((queue) => queue.name === name && !queue.exclusive))
   return [...new Set(queues)].toSorted()
 }
 

@@ -15,6 +15,8 @@ export interface QueueFacts {
   readonly ready: number
   readonly unacknowledged: number
   readonly consumers: number
+  /** Of quorum queues, where the broker has one of its own (20, from RabbitMQ 4.0 on). */
+  readonly defaultDeliveryLimit?: number | undefined
 }
 
 export interface BindingFacts {
@@ -93,12 +95,32 @@ export async function takeSnapshot(api: ManagementApi): Promise<Snapshot> {
   }
 }
 
-/** Only the bindings and the exchanges. @throws ManagementError */
-export async function takeRoutes(api: ManagementApi): Promise<Pick<Snapshot, 'bindings' | 'exchanges'>> {
-  const [bindings, exchanges] = await Promise.all([api.listOf('bindings'), api.listOf('exchanges')])
+/**
+ * The delivery limit of a quorum queue.
+ * @returns undefined for other queues, and where there is none
+ * @throws ManagementError
+ */
+export async function quorumLimitOf(api: ManagementApi, queue: string): Promise<number | undefined> {
+  const found = (await api.listOf('queues')).map(queueOf).find(({ name }) => name === queue)
+  if (found?.type !== 'quorum') return undefined
+  const limit = found.arguments['x-delivery-limit'] ?? found.policy['delivery-limit'] ?? found.defaultDeliveryLimit
+  return typeof limit === 'number' ? limit : undefined
+}
+
+/** What of a snapshot says where messages go. */
+export type Routes = Pick<Snapshot, 'bindings' | 'exchanges' | 'queues'>
+
+/** Only what says where messages go. @throws ManagementError */
+export async function takeRoutes(api: ManagementApi): Promise<Routes> {
+  const [bindings, exchanges, queues] = await Promise.all([
+    api.listOf('bindings'),
+    api.listOf('exchanges'),
+    api.listOf('queues'),
+  ])
   return {
     bindings: bindings.map(bindingOf),
     exchanges: exchanges.map(exchangeOf),
+    queues: queues.map(queueOf),
   }
 }
 
@@ -147,6 +169,7 @@ function queueOf(queue: Record<string, unknown>): QueueFacts {
     ready: number(queue['messages_ready']),
     unacknowledged: number(queue['messages_unacknowledged']),
     consumers: number(queue['consumers']),
+    defaultDeliveryLimit: typeof queue['delivery_limit'] === 'number' ? queue['delivery_limit'] : undefined,
   }
 }
 

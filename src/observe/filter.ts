@@ -4,6 +4,7 @@ import { InvalidSettingError } from '../errors.ts'
 import { matches } from '../topology/match.ts'
 import { checkPattern } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
+import { visible } from '../wire/text.ts'
 import { envelopeOf } from './envelope.ts'
 import { bodyOf } from './body.ts'
 
@@ -21,10 +22,19 @@ export function isFiltering({ filter = [], filterFields = [], where }: FilterOpt
   return filter.length > 0 || filterFields.length > 0 || where !== undefined
 }
 
+/** How long the expression may take for a message. */
+const WHERE_MS = 500
+
 export type Filter = (message: IncomingMessage) => Promise<boolean>
 
-/** @throws InvalidSettingError when a pattern, a field or the expression is wrong */
-export function makeFilter({ filter = [], filterFields = [], where }: FilterOptions): Filter {
+/**
+ * @param onProblem told, escaped, of messages that the expression cannot judge: they are left out
+ * @throws InvalidSettingError when a pattern, a field or the expression is wrong
+ */
+export function makeFilter(
+  { filter = [], filterFields = [], where }: FilterOptions,
+  onProblem: (text: string) => void = () => {},
+): Filter {
   for (const pattern of filter) checkPattern('filter', pattern)
   const fields = filterFields.map(parseField)
   const expression = where === undefined ? undefined : compile(where)
@@ -34,7 +44,14 @@ export function makeFilter({ filter = [], filterFields = [], where }: FilterOpti
     const body = bodyOf(message)
     if (fields.length > 0 && (!body.decoded || !fields.every((field) => fits(body.value, field)))) return false
     if (expression === undefined) return true
-    return (await expression.evaluate(envelopeOf(message, body))) === true
+    try {
+      return (await expression.evaluate(envelopeOf(message, body))) === true
+    } catch (error) {
+      // it fails with plain objects, whose message may quote the payload
+      const { code, message: text } = error as { code?: unknown; message?: unknown }
+      onProblem(visible(`--where cannot judge '${message.routingKey}': ${String(text ?? error)} (${String(code)})`))
+      return false
+    }
   }
 }
 
@@ -60,7 +77,7 @@ function fits(payload: unknown, { path, text }: Field): boolean {
 
 function compile(where: string): jsonata.Expression {
   try {
-    return jsonata(where, { timeout: 2000, stack: 200 })
+    return jsonata(where, { timeout: WHERE_MS, stack: 200 })
   } catch (error) {
     const { message, position } = error as jsonata.JsonataError
     throw new InvalidSettingError('where', `${message} (at character ${position})`)

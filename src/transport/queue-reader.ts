@@ -2,8 +2,9 @@
  * Taking messages from a queue, for those who look at it or move it: nothing is acknowledged unless asked for,
  * and whatever is not goes back to where it was, also when this process dies.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
-import { TopologyError } from '../errors.ts'
+import { ConnectionError, TopologyError } from '../errors.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import { AmqpConnection, type ConnectionSettings, plain, within } from './amqp-connection.ts'
 import type { BrokerUrl } from './broker-url.ts'
@@ -12,17 +13,24 @@ import { incoming } from './consume-channel.ts'
 const TIMEOUT_MS = 30_000
 /** Messages that are asked for at the same time. */
 const CHUNK = 50
+/** How often the broker is asked whether it has put everything back, and how long nothing has to change before it is taken to. */
+const PUT_BACK_POLL_MS = 20
+const STILL_MS = 3_000
 
 export class QueueReader implements AsyncDisposable {
   readonly queue: string
   readonly #connection: AmqpConnection
-  readonly #channel: AMQPChannel
-  #taken = 0
+  #channel: AMQPChannel | undefined
+  /** Messages that are taken and neither acknowledged nor put back. */
+  #held = 0
+  /** When the oldest of them was taken, by the monotonic clock. */
+  #heldSince = 0
+  /** Why the broker closed the channel. */
+  #closedBecause = ''
 
-  private constructor(queue: string, connection: AmqpConnection, channel: AMQPChannel) {
+  private constructor(queue: string, connection: AmqpConnection) {
     this.queue = queue
     this.#connection = connection
-    this.#channel = channel
   }
 
   /** @throws ConnectionError; TopologyError when there is no such queue, or it belongs to another connection */
@@ -34,7 +42,7 @@ export class QueueReader implements AsyncDisposable {
   ): Promise<QueueReader> {
     const connection = await AmqpConnection.open(broker, settings, signal)
     try {
-      const reader = new QueueReader(queue, connection, await connection.openChannel(() => {}))
+      const reader = new QueueReader(queue, connection)
       await reader.counts()
       return reader
     } catch (error) {
@@ -43,10 +51,16 @@ export class QueueReader implements AsyncDisposable {
     }
   }
 
+  /** How long the oldest message that is held has been held, in milliseconds; brokers allow that for half an hour, as a rule. */
+  get heldMs(): number {
+    return this.#held === 0 ? 0 : performance.now() - this.#heldSince
+  }
+
   /** Messages that are ready, and consumers of the queue. */
   async counts(): Promise<{ messages: number; consumers: number }> {
+    const channel = await this.#open()
     try {
-      const declared = this.#channel.queueDeclare(this.queue, { passive: true })
+      const declared = channel.queueDeclare(this.queue, { passive: true })
       const { messageCount, consumerCount } = await within(declared, TIMEOUT_MS, `queue '${this.queue}'`)
       return { messages: messageCount, consumers: consumerCount }
     } catch (error) {
@@ -57,14 +71,14 @@ export class QueueReader implements AsyncDisposable {
 
   /** The next messages, at most so many, in order; none when none is ready. */
   async take(most: number): Promise<readonly IncomingMessage[]> {
+    const channel = await this.#open()
     // all at once: an answer each would cost a round trip each
-    const asked = Array.from({ length: most }, () => this.#channel.basicGet(this.queue, { noAck: false }))
-    const messages = await within(Promise.all(asked), TIMEOUT_MS, `reading '${this.queue}'`)
-    return messages.flatMap((message) => {
-      if (message === null) return []
-      this.#taken = message.deliveryTag
-      return [incoming(message)]
-    })
+    const asked = Array.from({ length: most }, () => channel.basicGet(this.queue, { noAck: false }))
+    const messages = await this.#telling(within(Promise.all(asked), TIMEOUT_MS, `reading '${this.queue}'`))
+    const taken = messages.flatMap((message) => (message === null ? [] : [incoming(message)]))
+    if (this.#held === 0) this.#heldSince = performance.now()
+    this.#held += taken.length
+    return taken
   }
 
   /** The next `count` messages, read some at a time. */
@@ -78,33 +92,92 @@ export class QueueReader implements AsyncDisposable {
   }
 
   /** Whether there is an exchange of this name. */
-  async hasExchange(name: string): Promise<boolean> {
-    if (name === '') return true
-    // what is asked for in vain costs the channel
+  hasExchange(name: string): Promise<boolean> {
+    return name === ''
+      ? Promise.resolve(true)
+      : this.#exists(`exchange '${name}'`, (channel) => channel.exchangeDeclare(name, 'topic', { passive: true }))
+  }
+
+  /** Whether there is a queue of this name. */
+  hasQueue(name: string): Promise<boolean> {
+    return this.#exists(`queue '${name}'`, (channel) => channel.queueDeclare(name, { passive: true }))
+  }
+
+  /** Removes messages from the queue for good; `all` when they are all that is held. */
+  async acknowledge(messages: readonly IncomingMessage[], all: boolean): Promise<void> {
+    const channel = await this.#open()
+    const last = messages.at(-1)
+    if (last === undefined) return
+    // one acknowledgement is for everything that was taken before as well
+    const gone = all
+      ? [channel.basicAck(last.deliveryTag, true)]
+      : messages.map((one) => channel.basicAck(one.deliveryTag))
+    await this.#telling(Promise.all(gone))
+    this.#held -= messages.length
+  }
+
+  /**
+   * Puts everything that is held back in its place, and waits until the broker has done that. It does so in one go when the channel
+   * is closed; given back one by one, tens of thousands of messages would keep the queue busy for minutes.
+   */
+  async putBack(): Promise<void> {
+    const held = this.#held
+    this.#held = 0
+    if (held === 0 || this.#connection.closed) return
+    const { messages: before } = await this.counts()
+    const channel = this.#channel
+    this.#channel = undefined
+    await within(channel?.close() ?? Promise.resolve(), TIMEOUT_MS, 'putting the messages back')
+    let changed = performance.now()
+    let seen = -1
+    while (seen < before + held && performance.now() - changed < STILL_MS) {
+      const { messages } = await this.counts()
+      // others may take some meanwhile: it is over as well when nothing changes any more
+      if (messages !== seen) changed = performance.now()
+      seen = messages
+      await delay(PUT_BACK_POLL_MS)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.putBack().catch(() => {})
+    await this.#connection.shutDown(TIMEOUT_MS)
+  }
+
+  async #open(): Promise<AMQPChannel> {
+    if (this.#closedBecause !== '') throw this.#closed()
+    this.#channel ??= await this.#connection.openChannel((reason) => {
+      this.#closedBecause = reason.message
+    })
+    return this.#channel
+  }
+
+  /** Whether something is there. What is asked for in vain costs the channel. */
+  async #exists(what: string, ask: (channel: AMQPChannel) => Promise<unknown>): Promise<boolean> {
     const channel = await this.#connection.openChannel(() => {})
     try {
-      await within(channel.exchangeDeclare(name, 'topic', { passive: true }), TIMEOUT_MS, `exchange '${name}'`)
+      await within(ask(channel), TIMEOUT_MS, what)
       await channel.close()
       return true
     } catch (error) {
-      if (error instanceof Error && /NOT_FOUND/.test(error.message)) return false
+      const text = error instanceof Error ? error.message : ''
+      if (/NOT_FOUND/.test(text)) return false
+      // it belongs to somebody alone, and so it is there
+      if (/RESOURCE_LOCKED/.test(text)) return true
       throw error
     }
   }
 
-  /** Removes a message from the queue for good; with `multiple`, all that were taken before it as well. */
-  async acknowledge(message: IncomingMessage, multiple = false): Promise<void> {
-    await this.#channel.basicAck(message.deliveryTag, multiple)
+  /** The outcome; of a channel that the broker closed, with its reason. */
+  async #telling<T>(outcome: Promise<T>): Promise<T> {
+    try {
+      return await outcome
+    } catch (error) {
+      throw this.#closedBecause === '' ? error : this.#closed()
+    }
   }
 
-  /** Puts everything that was taken and not acknowledged back in its place. */
-  async putBack(): Promise<void> {
-    if (this.#taken > 0 && !this.#channel.closed) await this.#channel.basicNack(this.#taken, true, true)
-    this.#taken = 0
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.putBack()
-    await this.#connection.shutDown(TIMEOUT_MS)
+  #closed(): ConnectionError {
+    return new ConnectionError(`queue '${this.queue}': the broker ended the reading: ${this.#closedBecause}`)
   }
 }

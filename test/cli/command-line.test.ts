@@ -21,6 +21,7 @@ function listener(): Terminal & { said: string[] } {
     print: () => {},
     drained: async () => {},
     backlog: 0,
+    isReaderGone: false,
     say: (line) => void said.push(line),
     signal: new AbortController().signal,
     colours: false,

@@ -16,14 +16,13 @@ import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
 import {
   type BrokerOptions,
-  checkBroker,
-  connectionSettings,
   EXIT,
   SkippingPrinter,
-  managementOf,
   takeBroker,
   type Terminal,
+  refuseOperands,
 } from '../command-line.ts'
+import { checkBroker, connectionSettings, managementOf, mayRead } from '../connect.ts'
 import { clock, paint } from '../show.ts'
 
 export interface DeadOptions extends BrokerOptions {
@@ -31,31 +30,49 @@ export interface DeadOptions extends BrokerOptions {
   readonly exchange?: string
   readonly json?: boolean
   readonly managementUrl?: string
+  readonly force?: boolean
 }
 
 export async function dead(operands: readonly string[], options: DeadOptions, terminal: Terminal): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
-  if (options.watch === true) return watch(broker, options, terminal)
-  const queues = rest.length > 0 ? rest : await knownQueues(broker, options.managementUrl)
+  if (options.watch === true) {
+    refuseOperands(rest)
+    return watch(broker, options, terminal)
+  }
+  const queues = rest.length > 0 ? rest : await knownQueues(broker, options.managementUrl, terminal)
   if (queues.length === 0) {
     terminal.say('no dead-letter queue was found: name one, or set a dead-letter policy (see `eventail doctor`)')
     return EXIT.notFound
   }
+  let unread = 0
   for (const queue of queues) {
-    await using reader = await QueueReader.open(broker, queue, connectionSettings('dead'), terminal.signal)
-    const { messages } = await reader.counts()
-    const groups = await countDead(reader, terminal.signal)
-    if (options.json === true) for (const group of groups) terminal.print(toJson(group))
-    else {
-      terminal.print(paint(terminal.colours, 'bold', `${visible(queue)}: ${messages} letters`))
-      for (const group of groups) terminal.print(`${String(group.count).padStart(8)}  ${groupText(group)}`)
-    }
+    if (!(await show(queue, broker, options, terminal))) unread += 1
   }
-  return EXIT.ok
+  if (unread === 0) return EXIT.ok
+  return unread < queues.length ? EXIT.partial : EXIT.failed
 }
 
-async function knownQueues(broker: BrokerUrl, managementUrl: string | undefined): Promise<readonly string[]> {
-  const api = managementOf(broker, managementUrl)
+/** @returns whether the queue could be read */
+async function show(queue: string, broker: BrokerUrl, options: DeadOptions, terminal: Terminal): Promise<boolean> {
+  await using reader = await QueueReader.open(broker, queue, connectionSettings('dead'), terminal.signal)
+  const api = managementOf(broker, options.managementUrl, terminal)
+  if (!(await mayRead(reader, { api, force: options.force }, terminal))) return false
+  const { messages } = await reader.counts()
+  const groups = await countDead(reader, terminal.signal)
+  if (options.json === true) for (const group of groups) terminal.print(toJson(group))
+  else {
+    terminal.print(paint(terminal.colours, 'bold', `${visible(queue)}: ${messages} letters`))
+    for (const group of groups) terminal.print(`${String(group.count).padStart(8)}  ${groupText(group)}`)
+  }
+  return true
+}
+
+async function knownQueues(
+  broker: BrokerUrl,
+  managementUrl: string | undefined,
+  terminal: Terminal,
+): Promise<readonly string[]> {
+  const api = managementOf(broker, managementUrl, terminal)
   try {
     return deadLetterQueuesOf(await takeSnapshot(api))
   } catch (error) {

@@ -1,4 +1,5 @@
 /** `eventail doctor`: what is wrong with the bus, one line each, with the mend. */
+import { TopologyError } from '../../errors.ts'
 import { deadLetterQueuesOf, diagnose, type Finding } from '../../management/diagnosis.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
@@ -6,16 +7,8 @@ import type { BrokerUrl } from '../../transport/broker-url.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import { pause } from '../../transport/reconnect.ts'
 import { visible } from '../../wire/text.ts'
-import {
-  type BrokerOptions,
-  checkBroker,
-  connectionSettings,
-  EXIT,
-  refuseOperands,
-  managementOf,
-  takeBroker,
-  type Terminal,
-} from '../command-line.ts'
+import { type BrokerOptions, EXIT, refuseOperands, takeBroker, type Terminal } from '../command-line.ts'
+import { checkBroker, connectionSettings, managementOf } from '../connect.ts'
 import { paint } from '../show.ts'
 
 export interface DoctorOptions extends BrokerOptions {
@@ -31,7 +24,7 @@ export async function doctor(operands: readonly string[], options: DoctorOptions
   const { broker, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
   await checkBroker(broker, terminal)
-  const snapshot = await takeSnapshot(managementOf(broker, options.managementUrl))
+  const snapshot = await takeSnapshot(managementOf(broker, options.managementUrl, terminal))
   const seconds = options.watch ?? WATCH_SECONDS
   const letters = await growthOf(deadLetterQueuesOf(snapshot), broker, seconds, terminal)
   if (terminal.signal.aborted) return EXIT.interrupted
@@ -57,11 +50,16 @@ async function growthOf(
   const settings = connectionSettings('doctor')
   await Promise.all(
     queues.map(async (queue) => {
-      await using reader = await QueueReader.open(broker, queue, settings, signal)
-      const { messages: before } = await reader.counts()
-      await pause(seconds * 1000, signal)
-      const { messages: after } = await reader.counts()
-      grown.set(queue, Math.max(0, after - before))
+      try {
+        await using reader = await QueueReader.open(broker, queue, settings, signal)
+        const { messages: before } = await reader.counts()
+        await pause(seconds * 1000, signal)
+        const { messages: after } = await reader.counts()
+        grown.set(queue, Math.max(0, after - before))
+      } catch (error) {
+        // deleted meanwhile: the rest is worth telling
+        if (!(error instanceof TopologyError)) throw error
+      }
     }),
   )
   return grown

@@ -4,11 +4,19 @@ import { deathsOf, describeDeath, firstDeathOf } from '../../dead-letter/letter.
 import { toJson } from '../../observe/body.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { type FilterOptions, isFiltering, makeFilter } from '../../observe/filter.ts'
-import { serviceOfQueue } from '../../topology/names.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, connectionSettings, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
+import {
+  type BrokerOptions,
+  EXIT,
+  required,
+  takeBroker,
+  type Terminal,
+  onceEach,
+  refuseOperands,
+} from '../command-line.ts'
+import { connectionSettings, managementOf, mayRead } from '../connect.ts'
 import { Saver } from '../save.ts'
 import { bodyText, paint } from '../show.ts'
 
@@ -17,6 +25,7 @@ export interface InspectCliOptions extends BrokerOptions, FilterOptions {
   readonly save?: string | true
   readonly json?: boolean
   readonly force?: boolean
+  readonly managementUrl?: string
 }
 
 export async function inspectQueue(
@@ -26,18 +35,12 @@ export async function inspectQueue(
 ): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
-  const matches = isFiltering(options) ? makeFilter(options) : undefined
+  refuseOperands(rest.slice(1))
+  const matches = isFiltering(options) ? makeFilter(options, onceEach(terminal)) : undefined
   await using reader = await QueueReader.open(broker, queue, connectionSettings('inspect-queue'), terminal.signal)
-  const { messages, consumers } = await reader.counts()
-  if ((serviceOfQueue(queue) !== undefined || consumers > 0) && options.force !== true) {
-    terminal.say(
-      `'${visible(queue)}' is a live queue (${messages} messages, ${consumers} consumers). Looking at it makes the broker mark its`,
-    )
-    terminal.say(
-      'messages as redelivered, which uses up the one retry that each has when its handler fails. Use --force to do it all the same.',
-    )
-    return EXIT.failed
-  }
+  const { messages } = await reader.counts()
+  const api = managementOf(broker, options.managementUrl, terminal)
+  if (!(await mayRead(reader, { api, force: options.force }, terminal))) return EXIT.failed
   const saver =
     options.save === undefined
       ? undefined

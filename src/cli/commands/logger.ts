@@ -6,15 +6,8 @@ import { checkPattern, EXCHANGES } from '../../topology/names.ts'
 import { tap } from '../../transport/tap.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
-import {
-  type BrokerOptions,
-  checkBroker,
-  EXIT,
-  SkippingPrinter,
-  takeBroker,
-  type Terminal,
-  UsageError,
-} from '../command-line.ts'
+import { type BrokerOptions, EXIT, SkippingPrinter, takeBroker, type Terminal, UsageError } from '../command-line.ts'
+import { checkBroker } from '../connect.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 
 export interface LoggerOptions extends BrokerOptions {
@@ -70,7 +63,8 @@ function textOf(message: IncomingMessage, colours: boolean): string {
   } catch {
     return `${visible(message.routingKey)}  (not JSON) ${visible(text)}`
   }
-  if (typeof gelf !== 'object' || gelf === null) return `${visible(message.routingKey)}  (not GELF) ${visible(text)}`
+  if (typeof gelf !== 'object' || gelf === null || Array.isArray(gelf))
+    return `${visible(message.routingKey)}  (not GELF) ${visible(text)}`
   return formatRecord(recordOf(gelf as Record<string, unknown>, message.routingKey), colours)
 }
 

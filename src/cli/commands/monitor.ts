@@ -3,7 +3,8 @@ import { checkPattern, EXCHANGES, type ExchangeName } from '../../topology/names
 import { tap } from '../../transport/tap.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, checkBroker, EXIT, takeBroker, type Terminal, refuseOperands } from '../command-line.ts'
+import { type BrokerOptions, EXIT, takeBroker, type Terminal, refuseOperands, onceEach } from '../command-line.ts'
+import { checkBroker } from '../connect.ts'
 import { envelopeLine, kindOf } from '../../observe/envelope.ts'
 import { makeFilter } from '../../observe/filter.ts'
 import { Saver } from '../save.ts'
@@ -31,7 +32,7 @@ export async function monitor(
   const { broker, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
   const patterns = patternsOf(options)
-  const filter = makeFilter(options)
+  const filter = makeFilter(options, onceEach(terminal))
   const saver =
     options.save === undefined
       ? undefined
@@ -40,7 +41,8 @@ export async function monitor(
   let skipped = 0
   let last: Promise<void> = Promise.resolve()
   const show = async (message: IncomingMessage): Promise<void> => {
-    if (!(await filter(message))) return
+    // what waits is not worked off once it is over
+    if (terminal.signal.aborted || !(await filter(message))) return
     if (skipped > 0) {
       terminal.say(`(${skipped} messages were skipped: they came faster than they could be shown)`)
       skipped = 0
@@ -67,7 +69,9 @@ export async function monitor(
       last = last
         .then(() => show(message))
         .catch((error: unknown) =>
-          terminal.say(`${visible(message.routingKey)}: ${error instanceof Error ? error.message : String(error)}`),
+          terminal.say(
+            `${visible(message.routingKey)}: ${visible(error instanceof Error ? error.message : String(error))}`,
+          ),
         )
         .finally(() => {
           waiting -= 1

@@ -2,7 +2,15 @@
 import { PublishRefusedError, StoppedError, UnroutableError } from '../../errors.ts'
 import { pause } from '../../transport/reconnect.ts'
 import type { PayloadFormat } from '../../wire/payload.ts'
-import { type BrokerOptions, CLI_NAME, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
+import {
+  type BrokerOptions,
+  CLI_NAME,
+  EXIT,
+  required,
+  takeBroker,
+  type Terminal,
+  refuseOperands,
+} from '../command-line.ts'
 import { readPayload } from '../payload-file.ts'
 import { Sender } from '../sender.ts'
 
@@ -26,6 +34,7 @@ export async function publish(
   const { broker, rest } = takeBroker(operands, options, terminal)
   const name = required(rest, 0, kind)
   const payload = readPayload(required(rest, 1, 'payload'), options.format)
+  refuseOperands(rest.slice(2))
   const { repeat = 1, rate = Number.POSITIVE_INFINITY, format = 'cbor', mandatory = false } = options
   const settings = {
     mandatory,

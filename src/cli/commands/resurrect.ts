@@ -2,24 +2,25 @@
 import { describeDeath, deathsOf } from '../../dead-letter/letter.ts'
 import { type Outcome, rebirthOf, resurrect, type ResurrectSummary } from '../../dead-letter/resurrect.ts'
 import { ManagementError } from '../../errors.ts'
-import { receiversOf, takeRoutes } from '../../management/snapshot.ts'
+import { receiversOf, type Routes, takeRoutes } from '../../management/snapshot.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { type FilterOptions, makeFilter } from '../../observe/filter.ts'
 import { serviceOfQueue } from '../../topology/names.ts'
-import type { BrokerUrl } from '../../transport/broker-url.ts'
+import type { ManagementApi } from '../../management/api.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
 import {
   type BrokerOptions,
-  connectionSettings,
   EXIT,
   required,
-  managementOf,
   takeBroker,
   type Terminal,
   UsageError,
+  onceEach,
+  refuseOperands,
 } from '../command-line.ts'
+import { connectionSettings, managementOf, mayRead } from '../connect.ts'
 import { Sender } from '../sender.ts'
 
 export interface ResurrectCliOptions extends BrokerOptions, FilterOptions {
@@ -37,9 +38,6 @@ export interface ResurrectCliOptions extends BrokerOptions, FilterOptions {
 const SETTLE_MS = 2_000
 const PROGRESS_MS = 1_000
 
-/** What is known of the routes of the bus; undefined when nobody told. */
-type Routes = Awaited<ReturnType<typeof takeRoutes>> | undefined
-
 export async function resurrectCommand(
   operands: readonly string[],
   options: ResurrectCliOptions,
@@ -47,13 +45,16 @@ export async function resurrectCommand(
 ): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
+  refuseOperands(rest.slice(1))
   if (serviceOfQueue(queue) !== undefined && options.force !== true)
     throw new UsageError(
       `'${queue}' is a live queue of a service, not one of dead letters; --force does it all the same`,
     )
-  const filter = makeFilter(options)
-  const routes = options.dryRun === true ? await routesOf(broker, options, terminal) : undefined
+  const filter = makeFilter(options, onceEach(terminal))
+  const api = managementOf(broker, options.managementUrl, terminal)
+  const routes = await routesOf(api, options, terminal)
   await using reader = await QueueReader.open(broker, queue, connectionSettings('resurrect'), terminal.signal)
+  if (!(await mayRead(reader, { api, force: options.force }, terminal))) return EXIT.failed
   await using sender = await Sender.open(broker, 'resurrect', terminal)
   const summary = await resurrect({
     reader,
@@ -68,6 +69,9 @@ export async function resurrectCommand(
     canary: options.canary === true ? { settleMs: SETTLE_MS } : undefined,
     onLetter: (letter, outcome) => tell(letter, outcome, routes, options, terminal),
     onProgress: makeProgress(terminal),
+    ...(routes === undefined
+      ? undefined
+      : { isTaken: (exchange: string, key: string) => receiversOf(routes, exchange, key).some(isLasting(routes)) }),
   })
   const code = conclude(summary, options, terminal)
   if (!sender.broken.aborted) return code
@@ -77,26 +81,34 @@ export async function resurrectCommand(
 
 /** Who would receive what is known where the management API answers; the rest works without. */
 async function routesOf(
-  broker: BrokerUrl,
-  { managementUrl }: ResurrectCliOptions,
+  api: ManagementApi,
+  { dryRun }: ResurrectCliOptions,
   terminal: Terminal,
-): Promise<Routes> {
+): Promise<Routes | undefined> {
   try {
-    return await takeRoutes(managementOf(broker, managementUrl))
+    return await takeRoutes(api)
   } catch (error) {
     if (!(error instanceof ManagementError)) throw error
-    terminal.say(`${error.message}; who would receive the letters is not known (see --management-url)`)
+    const lost = 'a letter that only those who watch would receive is not told from others'
+    terminal.say(
+      `${error.message}; ${dryRun === true ? 'who would receive the letters is not known' : lost} (see --management-url)`,
+    )
     return undefined
   }
+}
+
+/** Queues of those who only watch vanish with them: what they alone receive is lost. */
+function isLasting({ queues }: Routes): (name: string) => boolean {
+  return (name) => queues.find((queue) => queue.name === name)?.exclusive !== true
 }
 
 function tell(
   letter: IncomingMessage,
   outcome: Outcome,
-  routes: Routes,
+  routes: Routes | undefined,
   { dryRun, json }: ResurrectCliOptions,
   terminal: Terminal,
-): void {
+): void | Promise<void> {
   const again = rebirthOf(letter)
   const receivers =
     again === undefined || routes === undefined || dryRun !== true
@@ -111,7 +123,8 @@ function tell(
   if (outcome.kind === 'no-death-headers')
     terminal.say(`${key}: stays: its headers do not say where it died, so it cannot be replayed`)
   if (outcome.kind === 'failed') terminal.say(`${key}: stays: ${visible(outcome.problem)}`)
-  if (json === true || again === undefined || outcome.kind !== 'would-replay') return
+  if (json === true) return terminal.drained()
+  if (again === undefined || outcome.kind !== 'would-replay') return
   const [death] = deathsOf(letter.properties.headers ?? {})
   const why = death === undefined ? '' : `  (${describeDeath(death, new Date())})`
   terminal.print(`${visible(again.routingKey)}${why}`)
@@ -120,9 +133,13 @@ function tell(
       ? 'queues that are not known (see --management-url)'
       : receivers.length === 0
         ? 'nobody: it would stay'
-        : receivers.map(visible).join(', ')
+        : receivers
+            .map((name) => visible(isLasting(routes ?? NO_ROUTES)(name) ? name : `${name} (watches only)`))
+            .join(', ')
   terminal.print(`    to exchange ${visible(again.exchange)}, received by ${list}`)
 }
+
+const NO_ROUTES: Routes = { queues: [], bindings: [], exchanges: [] }
 
 function makeProgress(terminal: Terminal): (seen: number, total: number) => void {
   const start = performance.now()
@@ -144,6 +161,7 @@ function conclude(summary: ResurrectSummary, { dryRun = false }: ResurrectCliOpt
   )
   if (cameBack > 0) terminal.say(`stopped: ${cameBack} letters came in dead again; mend the service first`)
   else if (arrived > 0) terminal.say(`${arrived} letters came in meanwhile, and were not touched`)
+  if (terminal.isReaderGone) return EXIT.partial
   if (terminal.signal.aborted) return EXIT.interrupted
   if (failed === 0 && cameBack === 0) return EXIT.ok
   return replayed > 0 ? EXIT.partial : EXIT.failed

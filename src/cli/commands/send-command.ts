@@ -2,12 +2,21 @@
 import { StoppedError, UnroutableError } from '../../errors.ts'
 import { bodyOf } from '../../observe/body.ts'
 import { envelopeLine, envelopeOf } from '../../observe/envelope.ts'
+import { commandQueueOf } from '../../topology/names.ts'
 import { pause } from '../../transport/reconnect.ts'
 import { newId } from '../../wire/ids.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import type { PayloadFormat } from '../../wire/payload.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, CLI_NAME, EXIT, required, takeBroker, type Terminal } from '../command-line.ts'
+import {
+  type BrokerOptions,
+  CLI_NAME,
+  EXIT,
+  required,
+  takeBroker,
+  type Terminal,
+  refuseOperands,
+} from '../command-line.ts'
 import { readPayload } from '../payload-file.ts'
 import { Sender } from '../sender.ts'
 import { hexDump, valueText } from '../show.ts'
@@ -28,6 +37,7 @@ export async function sendCommand(
   const { broker, rest } = takeBroker(operands, options, terminal)
   const command = required(rest, 0, 'command')
   const payload = readPayload(required(rest, 1, 'payload'), options.format)
+  refuseOperands(rest.slice(2))
   const { timeout = 60, format = 'cbor', conversation: conversationId } = options
   const correlationId = newId()
   // a key of its own: two operators at once never get each other's results
@@ -40,26 +50,53 @@ export async function sendCommand(
   await sender.declare(replyTo, (message) => {
     if (message.properties.correlationId === correlationId) take(message)
   })
+  const waiting = new AbortController()
+  const ended = pause(timeout * 1000, AbortSignal.any([terminal.signal, sender.broken, waiting.signal]))
+  const sent = sender.messenger(CLI_NAME, format).command(command, payload, {
+    replyTo,
+    correlationId,
+    ...(conversationId === undefined ? undefined : { conversationId }),
+  })
   try {
-    await sender.messenger(CLI_NAME, format).command(command, payload, {
-      replyTo,
-      correlationId,
-      ...(conversationId === undefined ? undefined : { conversationId }),
-    })
+    // a broker that takes no messages keeps nobody longer than the timeout
+    const confirmed = await Promise.race([sent, ended])
+    const result = confirmed === undefined ? undefined : await Promise.race([answer, ended])
+    if (result !== undefined) return show(result, options, terminal)
+    if (terminal.signal.aborted) return EXIT.interrupted
+    if (sender.broken.aborted) throw sender.broken.reason
+    return await whyNone(sender, command, timeout, confirmed !== undefined, terminal)
   } catch (error) {
     if (error instanceof StoppedError) throw sender.broken.reason ?? error
     if (!(error instanceof UnroutableError)) throw error
     terminal.say(`nobody takes ${command}: no queue is bound for it. Is the service running, and the name right?`)
     return EXIT.unroutable
+  } finally {
+    waiting.abort()
   }
-  const waiting = new AbortController()
-  const end = AbortSignal.any([terminal.signal, sender.broken, waiting.signal])
-  const result = await Promise.race([answer, pause(timeout * 1000, end)])
-  waiting.abort()
-  if (result !== undefined) return show(result, options, terminal)
-  if (terminal.signal.aborted) return EXIT.interrupted
-  if (sender.broken.aborted) throw sender.broken.reason
-  terminal.say(`no result of ${command} within ${timeout} s: a queue took the command, and nobody has answered yet`)
+}
+
+/** Whoever watches all commands takes this one, too: that a queue took it says little. */
+async function whyNone(
+  sender: Sender,
+  command: string,
+  timeout: number,
+  isSent: boolean,
+  terminal: Terminal,
+): Promise<number> {
+  if (!isSent) {
+    terminal.say(`the broker did not take ${command} within ${timeout} s`)
+    return EXIT.timeout
+  }
+  const queue = commandQueueOf(command.slice(0, command.lastIndexOf('.')))
+  const consumers = await sender.consumersOf(queue)
+  if (consumers === undefined) {
+    terminal.say(
+      `nobody takes ${command}: there is no queue '${queue}'; only somebody who watches received it. Is the service running, and the name right?`,
+    )
+    return EXIT.unroutable
+  }
+  const who = consumers === 0 ? 'its service is not running' : 'nobody has answered yet'
+  terminal.say(`no result of ${command} within ${timeout} s: queue '${queue}' has it, and ${who}`)
   return EXIT.timeout
 }
 

@@ -3,7 +3,8 @@ import { type ServiceFacts, servicesOf } from '../../management/services.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, EXIT, refuseOperands, managementOf, takeBroker, type Terminal } from '../command-line.ts'
+import { type BrokerOptions, EXIT, refuseOperands, takeBroker, type Terminal } from '../command-line.ts'
+import { managementOf } from '../connect.ts'
 import { paint } from '../show.ts'
 
 export interface ServicesOptions extends BrokerOptions {
@@ -19,7 +20,7 @@ export async function services(
 ): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
-  const list = servicesOf(await takeSnapshot(managementOf(broker, options.managementUrl)))
+  const list = servicesOf(await takeSnapshot(managementOf(broker, options.managementUrl, terminal)))
   const format = options.json === true ? 'json' : (options.format ?? 'table')
   if (format === 'json') for (const service of list) terminal.print(toJson(service))
   else if (format === 'mermaid') terminal.print(mermaidOf(list))

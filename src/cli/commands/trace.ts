@@ -11,14 +11,14 @@ import { tap } from '../../transport/tap.ts'
 import { visible } from '../../wire/text.ts'
 import {
   type BrokerOptions,
-  checkBroker,
   EXIT,
   required,
   SkippingPrinter,
-  managementOf,
   takeBroker,
   type Terminal,
+  refuseOperands,
 } from '../command-line.ts'
+import { checkBroker, managementOf } from '../connect.ts'
 import { colourOf, oneLine, paint } from '../show.ts'
 
 export interface TraceOptions extends BrokerOptions {
@@ -35,6 +35,7 @@ const KEPT = 1000
 export async function trace(operands: readonly string[], options: TraceOptions, terminal: Terminal): Promise<number> {
   const { broker, rest } = takeBroker(operands, options, terminal)
   const conversation = required(rest, 0, 'conversation')
+  refuseOperands(rest.slice(1))
   await checkBroker(broker, terminal)
   const found = new Trace(conversation, await receiversAt(broker, options, terminal))
   const printer = new SkippingPrinter(terminal)
@@ -71,7 +72,7 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
 /** Who takes events and configurations is known where the management API answers; the rest works without. */
 async function receiversAt(broker: BrokerUrl, options: TraceOptions, terminal: Terminal): Promise<Receivers> {
   try {
-    const routes = await takeRoutes(managementOf(broker, options.managementUrl))
+    const routes = await takeRoutes(managementOf(broker, options.managementUrl, terminal))
     return (exchange, key) => receiversOf(routes, exchange, key)
   } catch (error) {
     if (!(error instanceof ManagementError)) throw error
