@@ -55,13 +55,10 @@ export function describeDeath({ queue, reason, count, time }: Death, now: Date):
 }
 
 /** The headers without what the broker wrote about deaths: they must not travel along when the message is sent again. */
-export function withoutDeaths(headers: Headers): Record<string, unknown> {
-  const kept: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(headers)) {
-    if (name === 'x-death' || name.startsWith('x-first-death-') || name.startsWith('x-last-death-')) continue
-    kept[name] = value
-  }
-  return kept
+export function withoutDeaths<T>(headers: Iterable<readonly [string, T]>): (readonly [string, T])[] {
+  return [...headers].filter(
+    ([name]) => name !== 'x-death' && !name.startsWith('x-first-death-') && !name.startsWith('x-last-death-'),
+  )
 }
 
 function ago(ms: number): string {

@@ -209,7 +209,7 @@ export function rebirthOf(letter: IncomingMessage): OutgoingMessage | undefined 
   const headers = letter.properties.headers ?? {}
   const death = firstDeathOf(headers)
   if (death === undefined) return undefined
-  const { deliveryMode, timestamp, headers: _headers, userId: _userId, ...properties } = letter.properties
+  const { deliveryMode, timestamp, headers: _headers, rawHeaders, userId: _userId, ...properties } = letter.properties
   return {
     exchange: death.exchange,
     routingKey: originalKeyOf(headers) ?? letter.routingKey,
@@ -218,7 +218,9 @@ export function rebirthOf(letter: IncomingMessage): OutgoingMessage | undefined 
     properties: {
       ...properties,
       // a user id that is not the operator's own would be refused; the broker verified it when the message was first sent
-      headers: withoutDeaths(headers) as Record<string, HeaderValue>,
+      headers: Object.fromEntries(withoutDeaths(Object.entries(headers))) as Record<string, HeaderValue>,
+      // to the type: a decimal stays one
+      ...(rawHeaders === undefined ? undefined : { rawHeaders: new Map(withoutDeaths(rawHeaders)) }),
       persistent: deliveryMode === 2,
       ...(timestamp === undefined ? undefined : { timestamp: Math.floor(timestamp.getTime() / 1000) }),
     },

@@ -27,6 +27,12 @@ export class ManagementApi {
     if (!/^https?:\/\//.test(given) || !URL.canParse(given))
       throw new InvalidSettingError('management-url', 'must be a URL like http://localhost:15672')
     const base = new URL(given)
+    // what is left of a password with a '/' in it
+    if (base.pathname.includes('@'))
+      throw new InvalidSettingError(
+        'management-url',
+        "has an '@' behind the host: percent-encode / @ : % in user and password",
+      )
     const user = base.username === '' ? broker.user : decoded(base.username)
     const password = base.username === '' ? broker.password : decoded(base.password)
     this.address = base.host

@@ -30,6 +30,8 @@ export interface ConnectionSettings {
   readonly connectTimeoutMs: number
   readonly heartbeatMs: number
   readonly tls?: BrokerTls | undefined
+  /** Whether messages come with their headers as they travelled, beside those that were read. @default false */
+  readonly keepRawHeaders?: boolean
 }
 
 /** The largest frame that we accept. The broker negotiates less (128 KiB by default), and may exceed that for headers. */
@@ -143,7 +145,8 @@ export class AmqpConnection extends AMQPClient {
       const read = (start: number): [object, number] => {
         // all that is left but the byte that ends the frame
         const length = view.byteLength - 1 - start
-        return [readProperties(Buffer.from(view.buffer, view.byteOffset + start, length)), length]
+        const bytes = Buffer.from(view.buffer, view.byteOffset + start, length)
+        return [readProperties(bytes, this.#settings.keepRawHeaders), length]
       }
       Object.defineProperty(view, 'getProperties', { value: read })
     }

@@ -6,7 +6,7 @@
  * Source: AMQP 0-9-1, sections 2.3.5, 4.2.3 and 4.2.5, and RabbitMQ's errata on field types.
  */
 import { describe } from '../options.ts'
-import type { Headers, HeaderValue, OutgoingMessage, OutgoingProperties } from '../wire/message.ts'
+import type { Headers, HeaderValue, OutgoingMessage, OutgoingProperties, RawHeaders } from '../wire/message.ts'
 
 const METHOD = 1
 const HEADER = 2
@@ -103,7 +103,8 @@ function writeProperties(properties: OutgoingProperties): void {
   if (properties.headers !== undefined) {
     flags |= 0x2000
     const start = at
-    table(properties.headers)
+    if (properties.rawHeaders === undefined) table(properties.headers)
+    else rawTable(properties.rawHeaders)
     if (at - start > MAX_HEADER_BYTES)
       throw new RangeError(`the headers take ${at - start} bytes; at most ${MAX_HEADER_BYTES} are allowed`)
   }
@@ -158,6 +159,16 @@ function table(entries: Headers, depth = 0): void {
     if (value === undefined) continue
     shortString(key)
     field(value, depth)
+  }
+  scratch.writeUInt32BE(at - size - 4, size)
+}
+
+function rawTable(entries: RawHeaders): void {
+  const size = at
+  uint32(0)
+  for (const [key, value] of entries) {
+    shortString(key)
+    raw(value)
   }
   scratch.writeUInt32BE(at - size - 4, size)
 }

@@ -15,19 +15,26 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] }
 /**
  * Reads the property flags and the properties. `cluster_id`, which is of no use, is passed by.
  * @param bytes from the flags to the end of the frame's payload
+ * @param keepRaw keeps the headers as they came, too
  * @returns what could be read; with `unreadable` where something could not
  */
-export function readProperties(bytes: Buffer): IncomingProperties {
+export function readProperties(bytes: Buffer, keepRaw = false): IncomingProperties {
   const properties: Writable<IncomingProperties> = {}
+  const raw = keepRaw ? new Map<string, Uint8Array>() : undefined
+  if (raw !== undefined) properties.rawHeaders = raw
   try {
-    readInto(properties, new Reader(bytes, 0, bytes.length))
+    readInto(properties, new Reader(bytes, 0, bytes.length), raw)
   } catch (error) {
     properties.unreadable = `its properties cannot be read: ${problemOf(error)}`
   }
   return properties
 }
 
-function readInto(properties: Writable<IncomingProperties>, reader: Reader): void {
+function readInto(
+  properties: Writable<IncomingProperties>,
+  reader: Reader,
+  raw: Map<string, Uint8Array> | undefined,
+): void {
   const flags = reader.uint16()
   if ((flags & 0x8000) !== 0) properties.contentType = reader.shortString()
   if ((flags & 0x4000) !== 0) properties.contentEncoding = reader.shortString()
@@ -36,7 +43,7 @@ function readInto(properties: Writable<IncomingProperties>, reader: Reader): voi
     properties.headers = headers
     const table = reader.part()
     try {
-      table.tableInto(headers, 1)
+      table.tableInto(headers, 1, raw)
     } catch (error) {
       properties.unreadable = `its headers cannot be read: ${problemOf(error)}`
     }
@@ -96,10 +103,13 @@ class Reader {
     return new Reader(this.#bytes, start, start + length)
   }
 
-  tableInto(table: Record<string, unknown>, depth: number): void {
+  tableInto(table: Record<string, unknown>, depth: number, raw?: Map<string, Uint8Array>): void {
     while (this.#at < this.#end) {
       const key = this.shortString()
+      const start = this.#at
       const value = this.#field(depth)
+      // the buffer of the frame is used again
+      raw?.set(key, Uint8Array.from(this.#bytes.subarray(start, this.#at)))
       // it must become an own property like any other
       if (key === '__proto__') Object.defineProperty(table, key, { value, enumerable: true, writable: true })
       else table[key] = value

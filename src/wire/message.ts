@@ -18,11 +18,16 @@ export type HeaderValue =
 /** A header table, by name. */
 export type Headers = Readonly<Record<string, HeaderValue>>
 
+/** A header table, by name, each value as it travels: its type and its bytes. */
+export type RawHeaders = ReadonlyMap<string, Uint8Array>
+
 /** The properties of a message that is sent. Absent means not written. */
 export interface OutgoingProperties {
   readonly contentType?: string
   readonly contentEncoding?: string
   readonly headers?: Headers
+  /** Written in the place of `headers`: for what has to stay as it is, to the type. */
+  readonly rawHeaders?: RawHeaders
   readonly priority?: number
   readonly type?: string
   readonly userId?: string
@@ -54,6 +59,8 @@ export interface IncomingProperties {
   readonly contentType?: string
   readonly contentEncoding?: string
   readonly headers?: Readonly<Record<string, unknown>>
+  /** The same as they came; only of connections that keep them. */
+  readonly rawHeaders?: RawHeaders
   /** 2 when the message is persistent. */
   readonly deliveryMode?: number
   readonly priority?: number

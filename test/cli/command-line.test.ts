@@ -131,3 +131,31 @@ test('a wrong command line is exit code 2 and says what is wrong; help is exit c
     stdout: expect.stringContaining('eventail resurrect dead-letters --dry-run'),
   })
 })
+
+test('no mistyped URL shows its password, wherever it stands', async () => {
+  const canary = 'u:can@ry/%x@host'
+  const lines = [
+    [`amqp://${canary}/v`, 'lagger'],
+    ['logger', `--ulr=amqp://${canary}`],
+    ['completion', `amqp://${canary}`],
+    ['services', '--format', `amqp://${canary}`],
+    ['logger', `AMQP://${canary}`],
+    ['logger', `amqps:${canary}`],
+    ['logger', '*.INFO', `amqp://${canary}`],
+    ['services', `http://${canary}`],
+    ['services', '--management-url', `http://${canary}`],
+    ['--url', `amqp://${canary}`, 'logger'],
+  ]
+  for (const args of lines) {
+    const { code, stdout, stderr } = await eventail('', args)
+    expect([args, code]).toEqual([args, 2])
+    expect(stdout + stderr).not.toMatch(/can@ry|can%40ry|@ry/)
+  }
+})
+
+test('a broker named before the command is the broker of the command', () => {
+  expect(normalise(['amqp://host', 'publish_event', 'X', '-'])).toEqual(['publish-event', 'amqp://host', 'X', '-'])
+  expect(normalise(['--url_file', 'my_file', 'dead'])).toEqual(['dead', '--url-file', 'my_file'])
+  expect(normalise(['--url=amqp://host', 'dead'])).toEqual(['dead', '--url=amqp://host'])
+  expect(normalise(['help', 'publish_event'])).toEqual(['help', 'publish-event'])
+})

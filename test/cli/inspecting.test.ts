@@ -1,4 +1,5 @@
 /** `inspect-queue` and `dead`: they show what is there, and change nothing. */
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -124,3 +125,114 @@ test('dead --watch on an exchange that is not there is exit code 5', async ({ ur
     stderr: expect.stringContaining("no exchange 'nowhere'"),
   })
 })
+
+test('looking at twenty thousand letters again and again leaves all of them where they are, at once', async ({
+  url,
+  probe,
+}) => {
+  await probe.declareQueue('many')
+  const count = 20_000
+  for (let sent = 0; sent < count; sent += 1000)
+    await Promise.all(Array.from({ length: 1000 }, (_, n) => probe.publish({ routingKey: 'many', body: sent + n })))
+  const run = async (...args: string[]): Promise<string> => {
+    const { code, stderr } = await eventail(url, args)
+    expect([args[0], code]).toEqual([args[0], 0])
+    // when it has ended everything is back
+    expect(await probe.counts('many')).toEqual({ messages: count, consumers: 0 })
+    return stderr
+  }
+  expect(await run('inspect-queue', 'many', '--where', 'payload = 19999')).toContain(`1 of ${count} messages`)
+  await run('dead', 'many')
+  expect(await run('inspect-queue', 'many', '--count', '2')).toContain(`2 of ${count} messages`)
+  const bodies = await drain(probe, 'many')
+  expect(bodies).toEqual(Array.from({ length: count }, (_, n) => String(n)))
+}, 60_000)
+
+test('a quorum queue with a delivery limit is looked at only when forced: each look counts', async ({
+  url,
+  probe,
+  management: _api,
+}) => {
+  const api = ['--management-url', inject('managementUrl')]
+  await probe.declareQueue('counted', { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 1 } })
+  await probe.publish({ routingKey: 'counted', body: 1 })
+  for (const command of ['inspect-queue', 'dead', 'resurrect'])
+    await expect
+      .poll(async () => eventail(url, [command, 'counted', ...api]), { timeout: 10_000 })
+      .toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringContaining('a quorum queue with a delivery limit of 1'),
+      })
+  expect(await eventail(url, ['inspect-queue', 'counted', ...api, '--force'])).toMatchObject({ code: 0 })
+})
+
+test('dead refuses the live queue of a service, and passes it over among others', async ({ url, probe }) => {
+  await probe.declareQueue('alive.events')
+  await probe.publish({ routingKey: 'alive.events', body: 1 })
+  await probe.declareQueue('quiet')
+  expect(await eventail(url, ['dead', 'alive.events'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('live'),
+  })
+  expect(await eventail(url, ['dead', 'alive.events', 'quiet'])).toMatchObject({
+    code: 3,
+    stdout: 'quiet: 0 letters\n',
+  })
+})
+
+test('a look at letters by somebody who watches keeps neither dead nor doctor from theirs', async ({
+  url,
+  probe,
+  management: _api,
+  dead: _dead,
+}) => {
+  const api = ['--management-url', inject('managementUrl')]
+  await probe.declareQueue('watched.events')
+  await using watch = new Eventail(url, ['dead', '--watch'])
+  await expect.poll(() => watch.stderr, { timeout: 10_000 }).toContain('watching dead letters')
+  await expect
+    .poll(async () => (await eventail(url, ['doctor', '--watch', '0.1', ...api])).stdout, {
+      timeout: 15_000,
+      interval: 300,
+    })
+    .toContain('watched.events')
+  expect((await eventail(url, ['dead', ...api])).stderr).not.toContain('RESOURCE_LOCKED')
+})
+
+test('messages that an expression cannot judge are left out, and why is told once, escaped', async ({ url, probe }) => {
+  await probe.declareQueue('odd')
+  for (const pad of ['\u001b[31mtext', '3', 'text']) await probe.publish({ routingKey: 'odd', body: { pad } })
+  const { code, stdout, stderr } = await eventail(url, [
+    'inspect-queue',
+    'odd',
+    '--json',
+    '--where',
+    '$number(payload.pad) > 1',
+  ])
+  expect(code).toBe(0)
+  expect(objectsOf(stdout).map(({ payload }) => payload)).toEqual([{ pad: '3' }])
+  expect(stderr).toContain("--where cannot judge 'odd': Unable to cast value to a number")
+  expect(stderr).not.toContain('[object Object]')
+  expect(stderr).not.toContain('\u001b')
+})
+
+test('an output that cannot be written is exit code 1, and one that nobody reads any more a clean end', async ({
+  url,
+  probe,
+}) => {
+  await probe.declareQueue('shown')
+  for (let n = 0; n < 2000; n++) await probe.publish({ routingKey: 'shown', body: { n, pad: 'x'.repeat(200) } })
+  const shell = (line: string): { status: number | null; stderr: string } =>
+    spawnSync('bash', ['-c', `set -o pipefail; ${line}`], {
+      encoding: 'utf8',
+      env: { ...process.env, EVENTAIL_AMQP_URL: url },
+    })
+  const inspect = 'node dist/cli/main.js inspect-queue shown --json'
+  expect(shell(`${inspect} > /dev/full`)).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('cannot be written'),
+  })
+  expect(shell(`${inspect} | head -1 > /dev/null`)).toMatchObject({ status: 0 })
+  expect(await probe.counts('shown')).toEqual({ messages: 2000, consumers: 0 })
+}, 40_000)

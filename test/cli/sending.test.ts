@@ -6,7 +6,7 @@ import { decode, encode } from 'cborg'
 import { CommandError, defineService, onCommand } from 'eventail'
 import { afterAll, expect } from 'vitest'
 import { jsonOf, test } from '../bus/bus.ts'
-import { eventail, objectsOf } from './eventail.ts'
+import { Eventail, eventail, objectsOf } from './eventail.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'eventail-send-'))
 const json = join(folder, 'told.json')
@@ -89,6 +89,25 @@ test('a command prints its result; two operators at once each get their own', as
   expect(refused).toMatchObject({ code: 6, stderr: 'error\n', stdout: "{ why: 'tired' }\n" })
 })
 
+test('somebody who watches makes no difference to a command that nobody takes', async ({ url }) => {
+  await using monitor = new Eventail(url, ['monitor', '--commands'])
+  await expect.poll(() => monitor.stderr, { timeout: 10_000 }).toContain('messages on')
+  expect(await eventail(url, ['send-command', 'absent.Do', json, '--timeout', '0.3'])).toMatchObject({
+    code: 7,
+    stderr: expect.stringContaining("there is no queue 'absent.commands'; only somebody who watches received it"),
+  })
+})
+
+test('surplus operands are refused', async ({ url }) => {
+  for (const args of [
+    ['publish-event', 'Told', json, 'more'],
+    ['send-command', 'echo.Say', json, 'more'],
+    ['inspect-queue', 'a', 'b'],
+    ['resurrect', 'a', 'b'],
+  ])
+    expect(await eventail(url, args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/unexpected '(more|b)'/) })
+})
+
 test('a command that nobody is bound to is exit code 7, and one that nobody answers 124', async ({ url, probe }) => {
   await probe.declareQueue('mute.commands')
   await probe.bind('mute.commands', 'commands', 'mute.#')
@@ -97,5 +116,8 @@ test('a command that nobody is bound to is exit code 7, and one that nobody answ
     eventail(url, ['send-command', 'mute.Do', json, '--timeout', '0.2']),
   ])
   expect(nobody).toMatchObject({ code: 7, stderr: expect.stringContaining('no queue is bound') })
-  expect(mute).toMatchObject({ code: 124, stderr: expect.stringContaining('nobody has answered yet') })
+  expect(mute).toMatchObject({
+    code: 124,
+    stderr: expect.stringContaining("queue 'mute.commands' has it, and its service is not running"),
+  })
 })

@@ -176,3 +176,63 @@ test('the live queue of a service is refused', async ({ url }) => {
     stderr: expect.stringContaining('is a live queue'),
   })
 })
+
+test('a letter that only somebody who watches would receive stays', async ({ url, probe, management: _api }) => {
+  const grave = await dig(probe, 'gone', 'gone.#')
+  const other = await dig(probe, 'unbound', 'unbound.#')
+  await bury(probe, grave, 2, (n) => ({ ...told(n), routingKey: 'gone.Told' }))
+  await bury(probe, other, 2, (n) => ({ ...told(n), routingKey: 'unbound.Told' }))
+  await probe.deleteQueue(grave.live)
+  const channel = await probe.channel()
+  await channel.unbindQueue(other.live, 'events', 'unbound.#')
+  await channel.close()
+  await using monitor = new Eventail(url, ['monitor', '--events'])
+  await expect.poll(() => monitor.stderr, { timeout: 10_000 }).toContain('messages on')
+  expect(await eventail(url, ['resurrect', grave.dead, '--management-url', 'http://127.0.0.1:1'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("the queue where it died, 'gone.events', does not exist any more"),
+  })
+  const api = ['--management-url', inject('managementUrl')]
+  expect(await eventail(url, ['resurrect', other.dead, ...api])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('unbound.Told: stays: no queue takes it any more'),
+  })
+  expect(await messagesOf(probe, grave.dead)).toBe(2)
+  expect(await messagesOf(probe, other.dead)).toBe(2)
+})
+
+test('a rate is kept from the first letter on', async ({ url, probe }) => {
+  const grave = await dig(probe, 'paced', 'paced.Told')
+  await bury(probe, grave, 8, (n) => ({ ...told(n), routingKey: 'paced.Told' }))
+  const events = await probe.listen('events', 'paced.Told')
+  const run = eventail(url, ['resurrect', grave.dead, '--rate', '10'])
+  await events.next({ timeoutMs: 10_000 })
+  const first = performance.now()
+  for (let n = 0; n < 7; n++) await events.next()
+  expect(performance.now() - first).toBeGreaterThan(550)
+  expect((await run).code).toBe(0)
+})
+
+test('headers keep their types, also those that no other program here writes', async ({ url, probe }) => {
+  const grave = await dig(probe, 'typed', 'typed.Told')
+  const headers = {
+    conversation_id: 'c1',
+    decimal: { '!': 'decimal', value: { places: 2, digits: 125 } },
+    float: { '!': 'float', value: 1.5 },
+    byte: { '!': 'byte', value: -3 },
+    time: { '!': 'timestamp', value: 1_700_000_000 },
+  }
+  await bury(probe, grave, 1, () => ({ routingKey: 'typed.Told', headers }))
+  const read = async (queue: string): Promise<unknown> => {
+    const channel = await probe.channel()
+    const message = await channel.get(queue)
+    if (message !== false) channel.nack(message)
+    await channel.close()
+    return message === false ? undefined : message.properties.headers
+  }
+  const before = (await read(grave.dead)) as Record<string, unknown>
+  expect((await eventail(url, ['resurrect', grave.dead])).code).toBe(0)
+  const after = (await read(grave.live)) as Record<string, unknown>
+  expect(new Set(Object.keys(after))).toEqual(new Set(Object.keys(headers)))
+  for (const name of Object.keys(headers)) expect([name, after[name]]).toEqual([name, before[name]])
+})

@@ -63,7 +63,7 @@ export async function inspectQueue(
 }
 
 function textOf(message: IncomingMessage, number: number, colours: boolean): string {
-  const { headers = {}, timestamp, ...properties } = message.properties
+  const { headers = {}, rawHeaders: _raw, timestamp, ...properties } = message.properties
   const facts = Object.entries({
     exchange: message.exchange,
     ...properties,

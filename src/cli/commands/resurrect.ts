@@ -53,7 +53,12 @@ export async function resurrectCommand(
   const filter = makeFilter(options, onceEach(terminal))
   const api = managementOf(broker, options.managementUrl, terminal)
   const routes = await routesOf(api, options, terminal)
-  await using reader = await QueueReader.open(broker, queue, connectionSettings('resurrect'), terminal.signal)
+  await using reader = await QueueReader.open(
+    broker,
+    queue,
+    { ...connectionSettings('resurrect'), keepRawHeaders: true },
+    terminal.signal,
+  )
   if (!(await mayRead(reader, { api, force: options.force }, terminal))) return EXIT.failed
   await using sender = await Sender.open(broker, 'resurrect', terminal)
   const summary = await resurrect({
