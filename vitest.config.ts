@@ -1,5 +1,18 @@
 import { fileURLToPath } from 'node:url'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { defineConfig } from 'vitest/config'
+
+/** Those that take longest begin first, so that none is left over at the end. */
+const LONG =
+  /(?:transport\/outage|dev\/demo|cli\/inspecting|examples\/examples|dead-letter\/resurrect|dev\/broker)\.test/
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    // oxlint-disable-next-line unicorn/no-array-sort -- it is no array's
+    const sorted = await super.sort(files)
+    return sorted.toSorted((a, b) => Number(LONG.test(b.moduleId)) - Number(LONG.test(a.moduleId)))
+  }
+}
 
 export default defineConfig({
   resolve: {
@@ -12,9 +25,10 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/bus/global-setup.ts'],
     reporters: ['default', './test/bus/summary-reporter.ts'],
+    sequence: { sequencer: LongestFirst },
     pool: 'forks',
-    maxWorkers: 3,
-    expect: { poll: { timeout: 5_000 } },
+    maxWorkers: 4,
+    expect: { poll: { timeout: 10_000 } },
     testTimeout: 20_000,
     hookTimeout: 60_000,
   },

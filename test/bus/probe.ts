@@ -31,7 +31,7 @@ export class Listening {
   }
 
   /** The next message. @throws Error when none comes in time */
-  async next({ timeoutMs = 5000 } = {}): Promise<ConsumeMessage> {
+  async next({ timeoutMs = 10_000 } = {}): Promise<ConsumeMessage> {
     const ready = this.received.shift()
     if (ready !== undefined) return ready
     return new Promise((resolve, reject) => {

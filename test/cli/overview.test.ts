@@ -9,7 +9,7 @@ const QUIET = { stderrLevel: 'NONE' } as const
 const api = (): readonly string[] => ['--management-url', inject('managementUrl')]
 
 /** The management API knows of queues and connections a moment after they are there. */
-const SOON = { timeout: 15_000, interval: 300 }
+const SOON = { timeout: 15_000, interval: 1000 }
 
 test('trace follows one conversation through services of ours and in Python, and draws it', async ({
   url,

@@ -6,7 +6,7 @@ import { expect } from 'vitest'
 import { jsonOf, test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
 
-const PROGRAM = fileURLToPath(new URL('programs/worker.ts', import.meta.url))
+const PROGRAM = fileURLToPath(new URL('programs/worker.mjs', import.meta.url))
 
 /** A service as a process of its own. */
 class Program implements AsyncDisposable {
@@ -16,7 +16,7 @@ class Program implements AsyncDisposable {
   stderr = ''
 
   constructor(...args: string[]) {
-    this.child = spawn(process.execPath, ['--import', 'tsx', PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()))
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()))
     this.exited = once(this.child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)
@@ -159,7 +159,7 @@ for (const [behaviour, error] of [
     expect(await program.exited).toBe(1)
     expect(program.told.at(-1)).toBe('over')
     expect(program.stderr).toContain(`unexpected error outside of any handler, and the service stops: ${error}`)
-    expect(jsonOf(await logs.next())).toMatchObject({ full_message: expect.stringContaining('worker.ts') })
+    expect(jsonOf(await logs.next())).toMatchObject({ full_message: expect.stringContaining('worker.mjs') })
   })
 }
 

@@ -1,16 +1,16 @@
 /**
- * A service that a test runs as a program of its own: `node --import tsx worker.ts URL NAME [BEHAVIOUR]`.
+ * A service that a test runs as a program of its own: `node worker.mjs URL NAME [BEHAVIOUR]`, with the built package.
  *
  * It tells on stdout, one word a line, what happens; SIGUSR2 ends the handlers that wait.
  */
-import { createBatch, defineService, type EventContext, onEvent } from '../../../src/index.ts'
+import { createBatch, defineService, onEvent } from 'eventail'
 
 const [url = '', name = '', behaviour = ''] = process.argv.slice(2)
 
-const tell = (word: string): void => void process.stdout.write(`${word}\n`)
-const released = new Promise<void>((resolve) => process.once('SIGUSR2', () => resolve()))
+const tell = (/** @type {string} */ word) => void process.stdout.write(`${word}\n`)
+const released = new Promise((resolve) => process.once('SIGUSR2', () => resolve(undefined)))
 
-const hanging = createBatch<EventContext>({
+const hanging = createBatch({
   maxEntries: 1,
   timeoutMs: 60_000,
   handle: () => new Promise((resolve) => setTimeout(resolve, 60_000)),

@@ -1,9 +1,8 @@
 /**
- * A program that publishes without ever awaiting: `node --import tsx blocking.ts URL STEP…`. Each step tells its outcome and how
+ * A program that publishes without ever awaiting: `node blocking.mjs URL STEP…`, with the built package. Each step tells its outcome and how
  * long it took on stdout, as one line of JSON. Its name is that of the step, `:` and an argument behind it.
  */
-import { readFileSync } from 'node:fs'
-import { EventailError, SyncEndpoint } from '../../../src/index.ts'
+import { EventailError, SyncEndpoint } from 'eventail'
 
 const [url = '', ...steps] = process.argv.slice(2)
 const endpoint = new SyncEndpoint({
@@ -15,7 +14,8 @@ const endpoint = new SyncEndpoint({
   stderrLevel: 'NONE',
 })
 
-const doing: Record<string, (argument: string) => void> = {
+/** @type {Record<string, (argument: string) => void>} */
+const doing = {
   publish: (argument) => endpoint.publish('Blocked', argument),
   mandatory: () => endpoint.publish('Nobody', 1, { mandatory: true }),
   configuration: (argument) => endpoint.publishConfiguration('BlockedConf', argument),
@@ -24,8 +24,7 @@ const doing: Record<string, (argument: string) => void> = {
   many: (argument) => {
     for (let n = 0; n < Number(argument); n++) endpoint.publish('Blocked', n)
   },
-  // waits, without an event loop, until somebody writes a line
-  pause: () => readFileSync(0, { flag: 'r' }),
+  sleep: (argument) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(argument)),
   close: () => endpoint.close(),
   exit: () => process.exit(7),
 }
