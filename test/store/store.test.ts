@@ -23,6 +23,18 @@ function namespace(): string {
   return `n${spaces}:`
 }
 
+/** A store in Python, and a way to have it do something. */
+function pythonStore(space: string): { python: Python; ask: (order: object) => Promise<unknown> } {
+  const python = Python.start(STORE_PY, redis.url, space)
+  return {
+    python,
+    ask: async (order) => {
+      python.tell(order)
+      return JSON.parse(await python.nextLine()) as unknown
+    },
+  }
+}
+
 const implementations: readonly [string, (options: StoreOptions) => TempStore][] = [
   ['in memory', (options) => createMemoryStore(options)],
   ['on Redis', (options) => createTempStore({ ...options, url: redis.url })],
@@ -174,11 +186,7 @@ describe('with Python', () => {
   test('keys, values and times to live are the same, both ways', async () => {
     const space = namespace()
     await using store = createTempStore({ namespace: space, url: redis.url })
-    const python = Python.start(STORE_PY, redis.url, space)
-    const ask = async (order: object): Promise<unknown> => {
-      python.tell(order)
-      return JSON.parse(await python.nextLine()) as unknown
-    }
+    const { ask } = pythonStore(space)
     const values: readonly [unknown, string][] = [
       [{ who: 'Ädä', n: [1, -2, 1.5, null, true] }, 'a26377686f65c38464c3a4616e850121fb3ff8000000000000f6f5'],
       [0, '00'],
@@ -200,11 +208,7 @@ describe('with Python', () => {
   test('a lock of one holds off the other, and neither releases what it has lost', async () => {
     const space = namespace()
     await using store = createTempStore({ namespace: space, url: redis.url })
-    const python = Python.start(STORE_PY, redis.url, space)
-    const ask = async (order: object): Promise<unknown> => {
-      python.tell(order)
-      return JSON.parse(await python.nextLine()) as unknown
-    }
+    const { python, ask } = pythonStore(space)
     // theirs holds off ours
     expect(await ask({ do: 'lock', key: `${space}a`, timeout: 30 })).toBe(true)
     let created = false
