@@ -141,7 +141,12 @@ export class ManagementError extends EventailError {
 
 /** The temporary store cannot be reached in time, refuses a command, or was closed. */
 export class StoreError extends EventailError {
-  readonly code = 'STORE'
+  readonly code: string = 'STORE'
+}
+
+/** Somebody else is creating the value, and takes longer than was to be waited for. */
+export class StoreBusyError extends StoreError {
+  override readonly code = 'STORE_BUSY'
 }
 
 /** Base of the outcomes of a publish that was not confirmed (or that reached no queue although it had to). */

@@ -35,6 +35,7 @@ export {
   PublishRefusedError,
   PublishTimeoutError,
   StoppedError,
+  StoreBusyError,
   StoreError,
   TopologyError,
   UnroutableError,

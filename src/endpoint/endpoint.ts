@@ -158,16 +158,19 @@ export class Endpoint implements AsyncDisposable {
       )
     if (signal !== undefined && !(signal instanceof AbortSignal))
       throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
-    await this.#link.expectReplies()
     const correlationId = newId()
     const unsent = new AbortController()
     const ended = AbortSignal.any([unsent.signal, ...(signal === undefined ? [] : [signal])])
     const reply = this.#replies.wait(correlationId, command, timeoutMs, ended)
+    const send = async (): Promise<void> => {
+      await this.#link.expectReplies()
+      // one that was given up meanwhile is not sent
+      if (!this.#replies.has(correlationId)) return
+      await this.#messenger.command(command, payload, { ...publishOptions, replyTo: this.#replyTo, correlationId })
+      this.#replies.sent(correlationId)
+    }
     // a command that cannot be sent gets no result
-    this.#messenger.command(command, payload, { ...publishOptions, replyTo: this.#replyTo, correlationId }).then(
-      () => this.#replies.sent(correlationId),
-      (error: unknown) => unsent.abort(error),
-    )
+    send().catch((error: unknown) => unsent.abort(error))
     return reply
   }
 }

@@ -119,9 +119,10 @@ export class Link {
   /** Something is to be sent. */
   #wake(): void {
     if (this.#living !== undefined || this.#closing.signal.aborted) return
-    this.#living = this.#live().finally(() => {
-      this.#living = undefined
+    const living: Promise<void> = this.#live().finally(() => {
+      if (this.#living === living) this.#living = undefined
     })
+    this.#living = living
   }
 
   /** Connects, again and again, until it is closed or has tried often enough. */
@@ -149,6 +150,8 @@ export class Link {
       failures += worked ? 0 : 1
       this.#outage.goesOn(reason)
       if (failures > this.#options.maxRetries) {
+        // whoever is told of it may publish again at once
+        this.#living = undefined
         this.#giveUp(reason)
         return
       }

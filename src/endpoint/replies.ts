@@ -57,6 +57,11 @@ export class Replies {
     }
   }
 
+  /** Whether somebody still waits for this result. */
+  has(correlationId: string): boolean {
+    return this.#waiting.has(correlationId)
+  }
+
   /** The broker has confirmed the command. */
   sent(correlationId: string): void {
     const waiting = this.#waiting.get(correlationId)

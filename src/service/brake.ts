@@ -13,13 +13,21 @@ export interface OutageBrake {
   readonly maxDelayMs?: number
 }
 
+/** How a try ended: 'neither' when it says nothing of what the handler depends on (connection lost, message refused…). */
+export type TryOutcome = 'succeeded' | 'failed' | 'neither'
+
+/** The right to try a handler. Has to be ended, however the try ends; only the first end counts. */
+export interface Turn {
+  readonly end: (outcome: TryOutcome) => void
+}
+
 interface State {
   failures: number
   /** Until when nobody may try, by the monotonic clock. */
   until: number
   isTrying: boolean
   /** Those who wait for their turn, in order. */
-  readonly waiting: (() => void)[]
+  readonly waiting: Set<() => void>
 }
 
 const FIRST_DELAY_MS = 1_000
@@ -44,27 +52,40 @@ export class Brake {
     return (this.#states.get(handler)?.failures ?? 0) >= this.#afterFailures
   }
 
-  /** Waits until the handler may be tried. @returns false when the signal aborted before */
-  async turn(handler: Handler, signal: AbortSignal): Promise<boolean> {
+  /** Waits until the handler may be tried. @returns undefined when the signal aborted before */
+  async turn(handler: Handler, signal: () => AbortSignal): Promise<Turn | undefined> {
+    if (!this.isOn(handler)) return this.#turnOf(handler, false)
+    const ended = signal()
     while (this.isOn(handler)) {
+      if (ended.aborted) return undefined
       const state = this.#stateOf(handler)
-      if (signal.aborted) return false
       if (!state.isTrying) {
         state.isTrying = true
-        await pause(state.until - performance.now(), signal)
-        if (!signal.aborted) return true
-        this.#release(state)
-        return false
+        const turn = this.#turnOf(handler, true)
+        await pause(state.until - performance.now(), ended)
+        if (!ended.aborted) return turn
+        turn.end('neither')
+        return undefined
       }
-      await new Promise<void>((resolve) => {
-        state.waiting.push(resolve)
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
+      await wait(state.waiting, ended)
     }
-    return !signal.aborted
+    return ended.aborted ? undefined : this.#turnOf(handler, false)
   }
 
-  succeeded(handler: Handler): void {
+  #turnOf(handler: Handler, isProbe: boolean): Turn {
+    let isEnded = false
+    return {
+      end: (outcome) => {
+        if (isEnded) return
+        isEnded = true
+        if (outcome === 'succeeded') this.#succeeded(handler)
+        else if (outcome === 'failed') this.#failed(handler)
+        if (isProbe) this.#release(handler)
+      },
+    }
+  }
+
+  #succeeded(handler: Handler): void {
     const state = this.#states.get(handler)
     if (state === undefined) return
     if (this.isOn(handler))
@@ -73,7 +94,7 @@ export class Brake {
     for (const go of state.waiting) go()
   }
 
-  failed(handler: Handler): void {
+  #failed(handler: Handler): void {
     const state = this.#stateOf(handler)
     state.failures += 1
     const beyond = state.failures - this.#afterFailures
@@ -85,20 +106,36 @@ export class Brake {
         'EMERGENCY',
         `handling '${handler.key}' failed ${state.failures} times in a row: its messages are held back, and tried one at a time`,
       )
-    this.#release(state)
   }
 
   #stateOf(handler: Handler): State {
     const known = this.#states.get(handler)
     if (known !== undefined) return known
-    const state: State = { failures: 0, until: 0, isTrying: false, waiting: [] }
+    const state: State = { failures: 0, until: 0, isTrying: false, waiting: new Set() }
     this.#states.set(handler, state)
     return state
   }
 
   /** The turn is the next one's. */
-  #release(state: State): void {
+  #release(handler: Handler): void {
+    const state = this.#states.get(handler)
+    if (state === undefined) return
     state.isTrying = false
-    state.waiting.shift()?.()
+    const [next] = state.waiting
+    next?.()
   }
+}
+
+/** Until it is called, or the signal aborts. */
+async function wait(waiting: Set<() => void>, signal: AbortSignal): Promise<void> {
+  let go: () => void = () => {}
+  const called = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  waiting.add(go)
+  signal.addEventListener('abort', go, { once: true })
+  if (signal.aborted) go()
+  await called
+  waiting.delete(go)
+  signal.removeEventListener('abort', go)
 }

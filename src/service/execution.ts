@@ -8,10 +8,12 @@ import {
   HandlerTimeoutError,
   InvalidSettingError,
   NoHandlerError,
+  PermanentError,
+  StoreBusyError,
   StoreError,
   UnroutableError,
 } from '../errors.ts'
-import type { Brake } from './brake.ts'
+import type { Brake, Turn } from './brake.ts'
 import { SETTLE_LATER } from './contexts.ts'
 import type { CrashGuard } from './crash-guard.ts'
 import type { Delivery } from './delivery.ts'
@@ -33,8 +35,21 @@ export interface ExecutionParts {
   readonly onConfigured: () => void
 }
 
-/** How long a message waits before it goes back because the store of `once` is down. */
-const STORE_DOWN_MS = 5_000
+/** How long a message waits before it goes back because the store of `once` is down, or another worker has it. */
+const GIVE_BACK_MS = 5_000
+/** How long the lock of another worker is waited for. */
+const LOCK_WAIT_MS = 1_000
+const LOCK_MARGIN_MS = 60_000
+const DAY_MS = 86_400_000
+const NO_TURN: Turn = { end: () => {} }
+
+/** A handler that is tried with a message. */
+interface Attempt {
+  readonly handler: Handler
+  readonly delivery: Delivery
+  readonly context: HandlerContext
+  readonly turn: Turn
+}
 
 export class Executor {
   readonly #parts: ExecutionParts
@@ -51,76 +66,88 @@ export class Executor {
 
   /** Ends when the handler has, or its time is up: its place is free then, however long the confirms take. Never throws. */
   async execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
-    const { brake, guard, policy } = this.#parts
+    const { brake, guard, policy, stopping } = this.#parts
+    const untilOver = (): AbortSignal => AbortSignal.any([stopping, delivery.signal])
+    const turn = brake === undefined ? NO_TURN : await brake.turn(handler, untilOver)
+    if (turn === undefined || !delivery.isOpen) {
+      // the worker stops while the message waits for its turn; one that was lost meanwhile comes again
+      turn?.end('neither')
+      delivery.nack(true)
+      return
+    }
+    const attempt: Attempt = { handler, delivery, context, turn }
     try {
       if (guard !== undefined && !(await guard.allows(delivery))) {
+        turn.end('neither')
         await guard.forget(delivery)
         policy.giveUp(delivery, 'It was delivered again and again without being settled: it may take its workers down.')
         return
       }
-      if (brake !== undefined && !(await brake.turn(handler, this.#parts.stopping))) {
-        // the worker stops while the message waits for its turn
-        delivery.nack(true)
-        return
+      if (!delivery.isOpen) turn.end('neither')
+      else if (handler.once !== undefined) await this.#executeOnce(attempt, handler.once)
+      else {
+        const answer = await this.#run(attempt)
+        if (answer === SETTLE_LATER || delivery.isManual) {
+          delivery.isManual = true
+          // what it depends on answered, as far as anybody can tell
+          turn.end('succeeded')
+        } else void this.#conclude(attempt, answer)
       }
-      if (handler.once !== undefined) {
-        await this.#executeOnce(handler, handler.once, delivery, context)
-        return
-      }
-      const answer = await this.#run(handler, delivery, context)
-      if (answer === SETTLE_LATER || delivery.isManual) delivery.isManual = true
-      else void this.#conclude(handler, delivery, context, answer)
     } catch (error) {
-      void this.#onThrown(handler, delivery, context, error)
+      void this.#onThrown(attempt, error)
     }
   }
 
-  async #conclude(handler: Handler, delivery: Delivery, context: HandlerContext, answer: unknown): Promise<void> {
+  async #conclude(attempt: Attempt, answer: unknown): Promise<void> {
     try {
-      await this.#answer(context, answer)
-      await this.#acknowledge(handler, delivery)
-      // a configuration of a session that was lost says nothing to the next one
-      if (delivery.queue === 'configuration' && answer === true && !delivery.isLost) this.#parts.onConfigured()
+      await this.#answer(attempt.context, answer)
+      await this.#acknowledge(attempt)
+      this.#configure(attempt, answer)
     } catch (error) {
-      this.#fail(handler, delivery, error)
+      this.#fail(attempt, error)
     }
   }
 
-  async #onThrown(handler: Handler, delivery: Delivery, context: HandlerContext, error: unknown): Promise<void> {
+  async #onThrown(attempt: Attempt, error: unknown): Promise<void> {
     // what a subclass of Service leaves to its parent has no handler either
     if (error instanceof NoHandlerError) {
-      this.#parts.policy.refuse(delivery, error)
+      attempt.turn.end('neither')
+      this.#parts.policy.refuse(attempt.delivery, error)
       return
     }
     try {
-      if (!(await this.#answerError(context, error))) throw error
-      await this.#acknowledge(handler, delivery)
+      if (!(await this.#answerError(attempt.context, error))) throw error
+      await this.#acknowledge(attempt)
     } catch (failure) {
-      this.#fail(handler, delivery, failure)
+      this.#fail(attempt, failure)
     }
   }
 
-  async #acknowledge(handler: Handler, delivery: Delivery): Promise<void> {
-    const { policy, brake, guard } = this.#parts
+  async #acknowledge({ delivery, turn }: Attempt): Promise<void> {
+    const { policy, guard } = this.#parts
     await delivery.ack()
-    if (delivery.isLost) return
-    policy.succeeded(delivery)
-    brake?.succeeded(handler)
+    turn.end(delivery.isLost ? 'neither' : 'succeeded')
+    if (!delivery.isLost) policy.succeeded(delivery)
     await guard?.forget(delivery)
   }
 
-  #fail(handler: Handler, delivery: Delivery, error: unknown): void {
+  #fail({ handler, delivery, turn }: Attempt, error: unknown): void {
     const { policy, brake, guard } = this.#parts
-    if (delivery.isLost) return
-    brake?.failed(handler)
-    policy.fail(delivery, error, { isPassing: brake?.isOn(handler) === true })
-    // it failed, and killed nobody
+    // it failed, or was lost: this process lives, and so it kills nobody
     void guard?.forget(delivery)
+    turn.end(delivery.isLost || error instanceof PermanentError ? 'neither' : 'failed')
+    policy.fail(delivery, error, { isPassing: brake?.isOn(handler) === true })
+  }
+
+  /** A configuration of a session that was lost says nothing to the next one. */
+  #configure({ delivery }: Attempt, answer: unknown): void {
+    if (delivery.queue === 'configuration' && answer === true && !delivery.isLost) this.#parts.onConfigured()
   }
 
   /** Remembers that it was done after its publishes are confirmed, and acknowledges after that. */
-  async #executeOnce(handler: Handler, once: Once, delivery: Delivery, context: HandlerContext): Promise<void> {
-    const id = once.key === undefined ? context.messageId : once.key(context as never)
+  async #executeOnce(attempt: Attempt, once: Once): Promise<void> {
+    const { delivery, context, turn } = attempt
+    const key = this.#keyOf(attempt, once)
     const progress: { state: 'waiting' | 'begun' | 'done' } = { state: 'waiting' }
     let answer: unknown
     const work = async (): Promise<boolean> => {
@@ -128,7 +155,7 @@ export class Executor {
       if (delivery.isLost) throw delivery.lostBecause
       progress.state = 'begun'
       try {
-        answer = await this.#run(handler, delivery, context)
+        answer = await this.#run(attempt)
         if (answer === SETTLE_LATER || delivery.isManual)
           throw new InvalidSettingError('once', 'is for handlers that do not settle their messages themselves')
         await this.#answer(context, answer)
@@ -140,28 +167,50 @@ export class Executor {
       return true
     }
     try {
-      if (id === undefined || id === '') await work()
+      if (key === undefined) await work()
       else {
-        const key = `done:${this.#parts.service}:${id}`
-        await once.store.peekOrCreate(key, work, { ttlMs: once.ttlMs, lockMs: once.lockMs })
+        const times = { ttlMs: once.ttlMs, lockMs: once.lockMs ?? this.#lockMsOf(attempt), waitMs: LOCK_WAIT_MS }
+        await once.store.peekOrCreate(key, work, times)
       }
     } catch (error) {
-      const { policy } = this.#parts
       if (!(error instanceof StoreError) || progress.state === 'begun') throw error
       if (progress.state === 'done') context.log.warning(`it was done, and could not be remembered: ${error.message}`)
-      else if (once.whenDown === 'handle') {
+      else if (once.whenDown === 'handle' && !(error instanceof StoreBusyError)) {
         context.log.warning(`it may be handled twice: ${error.message}`)
         await work()
       } else {
-        await delay(STORE_DOWN_MS, undefined, { signal: this.#parts.stopping }).catch(() => {})
-        policy.fail(delivery, error, { isPassing: true })
+        turn.end('neither')
+        void this.#giveBackLater(delivery, context, error)
         return
       }
     }
     if (progress.state === 'waiting')
       context.log.debug(`${context.routingKey} was handled before, and is not handled again`)
-    await this.#acknowledge(handler, delivery)
-    if (delivery.queue === 'configuration' && answer === true && !delivery.isLost) this.#parts.onConfigured()
+    await this.#acknowledge(attempt)
+    this.#configure(attempt, answer)
+  }
+
+  /** Of a user's own keys each handler has its own: a message's id is its own anyway. */
+  #keyOf({ handler, context }: Attempt, once: Once): string | undefined {
+    const { service } = this.#parts
+    const id = once.key === undefined ? context.messageId : once.key(context as never)
+    if (id === undefined || id === '') return undefined
+    return once.key === undefined ? `done:${service}:${id}` : `done:${service}:${handler.kind}:${handler.key}:${id}`
+  }
+
+  /** Longer than the handler may take: whoever comes after it must find what it did. */
+  #lockMsOf({ handler }: Attempt): number {
+    const timeoutMs = handler.timeoutMs ?? this.#parts.timeoutMs
+    return timeoutMs === Infinity ? DAY_MS : Math.min(DAY_MS, Math.ceil(timeoutMs) + LOCK_MARGIN_MS)
+  }
+
+  /** The message waits a while, without a place among the handlers, before it goes back. */
+  async #giveBackLater(delivery: Delivery, context: HandlerContext, error: StoreError): Promise<void> {
+    // somebody has it in hand, or had it when he died: nothing is wrong with it
+    if (error instanceof StoreBusyError) context.log.notice(`${context.routingKey} waits: ${error.message}`)
+    await delay(GIVE_BACK_MS, undefined, { signal: this.#parts.stopping }).catch(() => {})
+    if (error instanceof StoreBusyError) delivery.nack(true)
+    else this.#parts.policy.fail(delivery, error, { isPassing: true })
   }
 
   async #answer(context: HandlerContext, answer: unknown): Promise<void> {
@@ -180,7 +229,7 @@ export class Executor {
   }
 
   /** @throws what the handler throws; HandlerTimeoutError when its time is up, and then its late outcome means nothing */
-  #run(handler: Handler, delivery: Delivery, context: HandlerContext): unknown {
+  #run({ handler, delivery, context }: Attempt): unknown {
     const timeoutMs = handler.timeoutMs ?? this.#parts.timeoutMs
     const running: unknown = handler.run(context as never)
     if (!(running instanceof Promise) || timeoutMs === Infinity) return running

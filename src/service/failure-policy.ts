@@ -51,7 +51,7 @@ export class FailurePolicy {
     if (!isTold) this.#log('ALERT', delivery, `unexpected error while handling ${key}: ${summary}`, full)
     // settled by hand before it failed
     if (!delivery.isOpen) return
-    const isFinal = !isPassing && (error instanceof PermanentError || this.#isLastTry(delivery))
+    const isFinal = error instanceof PermanentError || (!isPassing && this.#isLastTry(delivery))
     if (isFinal) this.giveUp(delivery, full)
     else delivery.nack(true)
   }

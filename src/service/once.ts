@@ -5,7 +5,7 @@
  * repeat, never to a loss; so does a store that forgets.
  */
 import { InvalidSettingError } from '../errors.ts'
-import { checkFunction, checkOptions, describe } from '../options.ts'
+import { checkFunction, checkOptions, describe, LONGEST_TIMER_MS } from '../options.ts'
 import type { TempStore } from '../store/temp-store.ts'
 
 /** How a handler does its work once per message. */
@@ -13,13 +13,16 @@ export interface OnceOptions<C> {
   /** Where is remembered what was done; shared by all workers of the service. From `eventail/store`. */
   readonly store: TempStore
   /**
-   * What tells one message from another; undefined for a message that is handled however often it comes.
+   * What tells one message of this handler from another; undefined for one that is handled however often it comes.
    * @default its `messageId`, which peers in Python do not set
    */
   readonly key?: (context: C) => string | undefined
   /** For how long it is remembered, in milliseconds: longer than a message may wait anywhere. @default 604_800_000: 7 days */
   readonly ttlMs?: number
-  /** How long the handler may take, in milliseconds, before another worker may begin with a copy. @default 600_000 */
+  /**
+   * For how long no other worker may begin with a copy, in milliseconds; after a crash in the handler the message waits so long.
+   * @default a minute more than the handler may take
+   */
   readonly lockMs?: number
   /**
    * What is done while the store is down: `requeue` gives the message back after 5 s, with an ALERT, as often as need be; `handle`
@@ -34,7 +37,7 @@ export interface Once {
   readonly store: TempStore
   readonly key: ((context: never) => string | undefined) | undefined
   readonly ttlMs: number
-  readonly lockMs: number
+  readonly lockMs: number | undefined
   readonly whenDown: 'requeue' | 'handle'
 }
 
@@ -43,15 +46,15 @@ const WEEK_MS = 604_800_000
 /** @throws InvalidSettingError */
 export function resolveOnce(options: OnceOptions<never>): Once {
   checkOptions('once', options, ['store', 'key', 'ttlMs', 'lockMs', 'whenDown'])
-  const { store, key, ttlMs = WEEK_MS, lockMs = 600_000, whenDown = 'requeue' } = options
+  const { store, key, ttlMs = WEEK_MS, lockMs, whenDown = 'requeue' } = options
   if (typeof store !== 'object' || store === null || typeof store.peekOrCreate !== 'function')
     throw new InvalidSettingError('once.store', `must be a store of eventail/store, not ${describe(store)}`)
   if (key !== undefined) checkFunction('once.key', key)
   for (const [name, ms] of [
     ['ttlMs', ttlMs],
-    ['lockMs', lockMs],
+    ['lockMs', lockMs ?? 1],
   ] as const) {
-    if (!(Number.isSafeInteger(ms) && ms >= 1))
+    if (!(Number.isSafeInteger(ms) && ms >= 1 && (name === 'ttlMs' || ms <= LONGEST_TIMER_MS)))
       throw new InvalidSettingError(
         `once.${name}`,
         `must be a whole number of milliseconds, 1 or more, not ${describe(ms)}`,

@@ -1,6 +1,6 @@
 /** What keys and times of a store can be. */
 import { InvalidSettingError } from '../errors.ts'
-import { checkFunction, checkOptions, describe } from '../options.ts'
+import { checkFunction, checkOptions, checkTimeout, describe } from '../options.ts'
 import type { CreateOptions, SetOptions } from './temp-store.ts'
 
 /** @throws InvalidSettingError unless it is a text that is not empty */
@@ -26,11 +26,14 @@ export function ttlOf(options: SetOptions, fallback: number): number {
 /** @throws InvalidSettingError */
 export function checkCreate(
   create: unknown,
-  { lockMs, ...options }: CreateOptions,
+  { lockMs, waitMs = Infinity, ...options }: CreateOptions,
   fallback: { readonly ttlMs: number; readonly lockMs: number },
-): { ttlMs: number; lockMs: number } {
+): { ttlMs: number; lockMs: number; waitMs: number } {
   checkFunction('factory', create)
-  const checked = { ttlMs: ttlOf(options, fallback.ttlMs), lockMs: lockMs ?? fallback.lockMs }
+  const checked = { ttlMs: ttlOf(options, fallback.ttlMs), lockMs: lockMs ?? fallback.lockMs, waitMs }
+  checkTimeout('lockMs', checked.lockMs)
   checkMs('lockMs', checked.lockMs)
+  if (!(typeof waitMs === 'number' && waitMs >= 0))
+    throw new InvalidSettingError('waitMs', `must be milliseconds, not ${describe(waitMs)}`)
   return checked
 }

@@ -1,6 +1,6 @@
 /** A store in the memory of this process, for tests and for services that need no other: the same operations, the same values. */
-import { InvalidSettingError, StoreError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
+import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
+import { checkOptions, LONGEST_TIMER_MS } from '../options.ts'
 import { checkCreate, checkKey, checkMs, ttlOf } from './check.ts'
 import {
   DEFAULT_LOCK_MS,
@@ -37,8 +37,8 @@ export function createMemoryStore(options: StoreOptions): TempStore {
     mpop: async (keys) => store.mpop(keys),
     peek: async (key) => store.peek(key),
     peekOrCreate: (key, create, createOptions = {}) => {
-      const { ttlMs: ttl, lockMs } = checkCreate(create, createOptions, { ttlMs, lockMs: DEFAULT_LOCK_MS })
-      return store.peekOrCreate(own(key), create, ttl, lockMs)
+      const { ttlMs: ttl, lockMs, waitMs } = checkCreate(create, createOptions, { ttlMs, lockMs: DEFAULT_LOCK_MS })
+      return store.peekOrCreate(own(key), create, ttl, lockMs, waitMs)
     },
     isDown: async () => (store.isClosed ? 'the store is closed' : ''),
     close,
@@ -91,14 +91,21 @@ class MemoryStore {
     return bytes === undefined ? undefined : decodeValue(bytes)
   }
 
-  async peekOrCreate(key: string, create: () => unknown, ttlMs: number, lockMs: number): Promise<unknown> {
+  async peekOrCreate(
+    key: string,
+    create: () => unknown,
+    ttlMs: number,
+    lockMs: number,
+    waitMs: number,
+  ): Promise<unknown> {
+    const deadline = performance.now() + waitMs
     for (;;) {
       const bytes = this.#at(this.#namespace + key)
       if (bytes !== undefined) return this.peek(key)
       this.#checkOpen()
       const lock = this.#locks.get(key)
       if (lock === undefined) break
-      await lock
+      if (!(await within(lock, deadline - performance.now()))) throw new StoreBusyError(`'${key}' is being created`)
     }
     const creating = this.#create(key, create, ttlMs)
     let timer: NodeJS.Timeout | undefined
@@ -140,6 +147,21 @@ class MemoryStore {
   #checkOpen(): void {
     if (this.isClosed) throw new StoreError('the store is closed')
   }
+}
+
+/** @returns whether it ended in time */
+async function within(lock: Promise<void>, ms: number): Promise<boolean> {
+  if (ms === Infinity) {
+    await lock
+    return true
+  }
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), Math.max(0, Math.min(ms, LONGEST_TIMER_MS)))
+  })
+  const inTime = await Promise.race([lock.then(() => true), late])
+  clearTimeout(timer)
+  return inTime
 }
 
 function nothing(): void {}

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { InvalidSettingError, StoreError } from '../errors.ts'
+import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
 import { checkOptions } from '../options.ts'
 import { checkCreate, checkKey, checkMs, ttlOf } from './check.ts'
 import { Redis, type RedisOptions } from './redis.ts'
@@ -65,14 +65,26 @@ export function createTempStore(options: RedisStoreOptions): TempStore {
   const create = async (
     key: string,
     factory: () => unknown,
-    { ttlMs: ttl, lockMs }: Required<Times>,
+    { ttlMs: ttl, lockMs, waitMs }: Times,
   ): Promise<unknown> => {
     const lock = `${key}_lock`
     const token = randomUUID().replaceAll('-', '')
+    const deadline = performance.now() + waitMs
+    const release = async (): Promise<void> => {
+      // a lock that cannot be released ends by itself
+      await evaluate(RELEASE, [lock], token).catch(() => {})
+    }
     for (;;) {
       const value = await peek(key)
       if (value !== undefined) return value
-      if ((await redis.run('SET', lock, token, 'NX', 'PX', String(lockMs))) !== null) break
+      try {
+        if ((await redis.run('SET', lock, token, 'NX', 'PX', String(lockMs))) !== null) break
+      } catch (error) {
+        // it may have been set all the same, after the time was up
+        await release()
+        throw error
+      }
+      if (performance.now() >= deadline) throw new StoreBusyError(`'${key}' is being created by somebody else`)
       await delay(LOCK_POLL_MS)
     }
     try {
@@ -81,8 +93,7 @@ export function createTempStore(options: RedisStoreOptions): TempStore {
       const bytes = value === undefined ? encodeValue(await factory()) : encodeValue(value)
       return valueOf(await evaluate(STORE_AND_RELEASE, [nameOf(key), lock], bytes, String(ttl), token))
     } catch (error) {
-      // a lock that cannot be released ends by itself
-      await evaluate(RELEASE, [lock], token).catch(() => {})
+      await release()
       throw error
     }
   }
@@ -134,6 +145,7 @@ export function createTempStore(options: RedisStoreOptions): TempStore {
 interface Times {
   readonly ttlMs: number
   readonly lockMs: number
+  readonly waitMs: number
 }
 
 function valueOf(reply: unknown): unknown {

@@ -19,12 +19,14 @@ export interface CreateOptions extends SetOptions {
    * @default 60_000
    */
   readonly lockMs?: number
+  /** How long to wait for somebody else who is creating it, in milliseconds, before StoreBusyError. @default Infinity: until it is there */
+  readonly waitMs?: number
 }
 
 /**
  * A store that services share. Peers in Python see the same keys, values and locks.
  *
- * All methods reject with StoreError when the store cannot be reached in time, and with InvalidSettingError for a wrong key or
+ * All methods reject with StoreError when the store cannot be reached in time (what was asked for may have been done all the same), and with InvalidSettingError for a wrong key or
  * option; those that store with PayloadEncodeError for a value that is no data, those that read with PayloadDecodeError for
  * one that somebody else stored in another form.
  */
