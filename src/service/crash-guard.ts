@@ -15,12 +15,21 @@ export interface CrashGuardOptions {
   readonly maxRedeliveries?: number
 }
 
+/** Whether a message may be handled. Has to be ended, however its handling ends. */
+export interface Admission {
+  readonly isAllowed: boolean
+  readonly end: () => void
+}
+
 const DAY_MS = 86_400_000
+const FREE: Admission = { isAllowed: true, end: () => {} }
 
 export class CrashGuard {
   readonly #service: string
   readonly #options: Required<CrashGuardOptions>
   readonly #logger: Logger
+  /** Settled when the last suspect message was handled. */
+  #suspect: Promise<void> = Promise.resolve()
 
   constructor(service: string, options: Required<CrashGuardOptions>, logger: Logger) {
     this.#service = service
@@ -28,21 +37,37 @@ export class CrashGuard {
     this.#logger = logger
   }
 
-  /** Counts a delivery. @returns whether the message may be handled; a store that is down forbids nothing */
-  async allows(delivery: Delivery): Promise<boolean> {
+  /**
+   * Counts a delivery. A message that was counted before is suspect: such are handled one at a time, so that those that were only
+   * beside the deadly one are not counted with it.
+   * @returns whether the message may be handled, and what to call when it was; a store that is down forbids nothing
+   */
+  async admit(delivery: Delivery, signal: () => AbortSignal): Promise<Admission> {
     const key = this.#keyOf(delivery)
-    if (key === undefined) return true
+    if (key === undefined) return FREE
     const { store, maxRedeliveries } = this.#options
+    let release = (): void => {}
     try {
       const before = await store.peek(key)
       const count = (typeof before === 'number' ? before : 0) + 1
+      if (count > 1) {
+        const previous = this.#suspect
+        const handled = new Promise<void>((resolve) => (release = resolve))
+        this.#suspect = previous.then(() => handled)
+        const ended = signal()
+        await unlessAborted(previous, ended)
+        if (ended.aborted) return { isAllowed: true, end: release }
+      }
       // only one worker has a message at a time
       await store.set(key, count, { ttlMs: DAY_MS })
-      return count <= maxRedeliveries
+      return { isAllowed: count <= maxRedeliveries, end: release }
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error
+      if (!(error instanceof StoreError)) {
+        release()
+        throw error
+      }
       this.#logger.write('WARNING', `the crash guard cannot count: ${error.message}`)
-      return true
+      return { isAllowed: true, end: release }
     }
   }
 
@@ -58,4 +83,12 @@ export class CrashGuard {
     if (!message.redelivered || messageId === undefined || messageId === '') return undefined
     return `crash:${this.#service}:${messageId}`
   }
+}
+
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    void promise.then(resolve)
+  })
 }

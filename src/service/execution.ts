@@ -15,7 +15,7 @@ import {
 } from '../errors.ts'
 import type { Brake, Turn } from './brake.ts'
 import { SETTLE_LATER } from './contexts.ts'
-import type { CrashGuard } from './crash-guard.ts'
+import type { Admission, CrashGuard } from './crash-guard.ts'
 import type { Delivery } from './delivery.ts'
 import type { FailurePolicy } from './failure-policy.ts'
 import type { HandlerContext } from './handler-context.ts'
@@ -75,22 +75,35 @@ export class Executor {
       delivery.nack(true)
       return
     }
-    const attempt: Attempt = { handler, delivery, context, turn }
+    let attempt: Attempt = { handler, delivery, context, turn }
     try {
-      if (guard !== undefined && !(await guard.allows(delivery))) {
-        turn.end('neither')
-        await guard.forget(delivery)
-        policy.giveUp(delivery, 'It was delivered again and again without being settled: it may take its workers down.')
-        return
+      if (guard !== undefined) {
+        const admission = await guard.admit(delivery, untilOver)
+        attempt = { ...attempt, turn: endingBoth(turn, admission) }
+        if (stopping.aborted) {
+          // it may have waited for suspect ones
+          attempt.turn.end('neither')
+          delivery.nack(true)
+          return
+        }
+        if (!admission.isAllowed) {
+          attempt.turn.end('neither')
+          await guard.forget(delivery)
+          policy.giveUp(
+            delivery,
+            'It was delivered again and again without being settled: it may take its workers down.',
+          )
+          return
+        }
       }
-      if (!delivery.isOpen) turn.end('neither')
+      if (!delivery.isOpen) attempt.turn.end('neither')
       else if (handler.once !== undefined) await this.#executeOnce(attempt, handler.once)
       else {
         const answer = await this.#run(attempt)
         if (answer === SETTLE_LATER || delivery.isManual) {
           delivery.isManual = true
           // what it depends on answered, as far as anybody can tell
-          turn.end('succeeded')
+          attempt.turn.end('succeeded')
         } else void this.#conclude(attempt, answer)
       }
     } catch (error) {
@@ -257,6 +270,15 @@ export class Executor {
         },
       )
     })
+  }
+}
+
+function endingBoth(turn: Turn, admission: Admission): Turn {
+  return {
+    end: (outcome) => {
+      turn.end(outcome)
+      admission.end()
+    },
   }
 }
 

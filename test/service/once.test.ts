@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { type RedisServer, startRedis } from '../../dev/redis.mjs'
 import { jsonOf, type Probe, test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
-import { CapturedStderr, Records } from '../bus/watched.ts'
+import { CapturedStderr, gate, Records } from '../bus/watched.ts'
 
 const QUIET = { stderrLevel: 'NONE', format: 'json' } as const
 
@@ -82,6 +82,47 @@ test('messages without an id are handled each time, or told apart by a key of th
   expect(await probe.counts('keyed.events')).toEqual({ messages: 0, consumers: 0 })
   expect(done).toHaveLength(3)
   expect(done.filter(([kind]) => kind === 'keyed')).toEqual([['keyed', { id: 7, n: 0 }]])
+})
+
+test('the same key of the user is another one for each handler', async ({ url, probe }) => {
+  await using store = createMemoryStore({ namespace: '' })
+  const done: string[] = []
+  const once = { store, key: () => 'same' }
+  await using worker = await defineService({
+    name: 'apart',
+    handlers: [
+      onEvent('Billed', () => void done.push('billed'), { once }),
+      onEvent('Shipped', () => void done.push('shipped'), { once }),
+    ],
+  }).start({ ...QUIET, urls: [url] })
+  for (const event of ['Billed', 'Shipped', 'Billed']) await probe.event(event)
+  await worker.stop()
+  expect(await probe.counts('apart.events')).toEqual({ messages: 0, consumers: 0 })
+  expect(done).toEqual(['billed', 'shipped'])
+})
+
+test('a message that another worker has in hand waits, and takes no place from the others', async ({ url, probe }) => {
+  await using store = createMemoryStore({ namespace: '' })
+  const records = new Records()
+  const done: unknown[] = []
+  await using _worker = await defineService({
+    name: 'queueing',
+    concurrency: 1,
+    handlers: [onEvent('Queue', ({ payload }) => void done.push(payload), { once: { store } })],
+  }).start({ ...QUIET, urls: [url], onLog: records.onLog })
+  const held = gate()
+  const other = store.peekOrCreate('done:queueing:m1', async () => {
+    await held.opened
+    return true
+  })
+  await probe.event('Queue', 'held', { messageId: 'm1' })
+  await probe.event('Queue', 'free', { messageId: 'm2' })
+  await expect.poll(() => done, { timeout: 4000 }).toEqual(['free'])
+  expect(records.of('NOTICE').some((text) => text.startsWith('Queue waits:'))).toBe(true)
+  held.open()
+  await other
+  await expect.poll(() => probe.counts('queueing.events'), { timeout: 10_000 }).toEqual({ messages: 0, consumers: 1 })
+  expect(done).toEqual(['free'])
 })
 
 test('a command that comes again is not answered again, and a CommandError is an outcome like any other', async ({

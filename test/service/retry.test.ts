@@ -1,11 +1,24 @@
 /** How often a message is tried, for how long, and what holds it back: what goes beyond the one retry. */
-import { defineService, HandlerTimeoutError, onCommand, onEvent, PermanentError, type ServiceOptions } from 'eventail'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import {
+  defineService,
+  HandlerTimeoutError,
+  onCommand,
+  onEvent,
+  PermanentError,
+  SETTLE_LATER,
+  type ServiceOptions,
+} from 'eventail'
 import { createMemoryStore } from 'eventail/store'
 import { describe, expect } from 'vitest'
-import { type Probe, test } from '../bus/bus.ts'
+import { startRedis } from '../../dev/redis.mjs'
+import { jsonOf, type Probe, test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
 import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
 
+const DEADLY = fileURLToPath(new URL('programs/deadly.mjs', import.meta.url))
 const QUIET = { stderrLevel: 'NONE', format: 'json' } as const
 
 /** A service that fails while told to, and keeps what it was given. */
@@ -170,6 +183,46 @@ describe('the outage brake', () => {
     expect(messages.filter((n) => !handled.has(n))).toEqual([])
   })
 
+  test('goes on after its try lost its connection, and after one that is settled by hand', async ({ url, probe }) => {
+    using _stderr = new CapturedStderr()
+    await using proxy = await Proxy.start(Number(new URL(url).port))
+    const tries: string[] = []
+    let plan: 'fail' | 'cut' | 'later' = 'fail'
+    await using _worker = await defineService({
+      name: 'bumpy',
+      outageBrake: { afterFailures: 2, maxDelayMs: 50 },
+      handlers: [
+        onEvent('Bump', async ({ signal, ack }) => {
+          tries.push(plan)
+          if (plan === 'fail') throw new Error('down')
+          if (plan === 'cut') {
+            plan = 'later'
+            const lost = new Promise((resolve) => signal.addEventListener('abort', resolve))
+            proxy.cut()
+            await lost
+            throw new Error('lost')
+          }
+          setTimeout(() => void ack(), 20)
+          return SETTLE_LATER
+        }),
+      ],
+    }).start({ ...QUIET, urls: [proxy.through(url)] })
+    for (let n = 0; n < 4; n++) await probe.event('Bump', n, { messageId: `m${n}` })
+    await expect.poll(() => tries.length).toBeGreaterThan(3)
+    plan = 'cut'
+    await expect.poll(() => tries.filter((how) => how === 'later').length, { timeout: 20_000 }).toBeGreaterThan(1)
+    await settled(probe, 'bumpy.events')
+  }, 40_000)
+
+  test('saves no message whose handler says that it is final', async ({ url, probe, dead }) => {
+    const { service, state, tries } = failing('finally', { outageBrake: { afterFailures: 1, maxDelayMs: 50 } })
+    await using _worker = await service.start({ ...QUIET, urls: [url] })
+    await probe.event('finally.Work', 1)
+    await expect.poll(() => tries.length).toBeGreaterThan(1)
+    state.error = new PermanentError('never')
+    expect(jsonOf(await dead.next())).toBe(1)
+  })
+
   test('gives back what waits when the service stops', async ({ url, probe }) => {
     const { service } = failing('stopped', { outageBrake: { afterFailures: 1, maxDelayMs: 60_000 }, prefetch: 5 })
     const worker = await service.start({ ...QUIET, urls: [url] })
@@ -183,39 +236,62 @@ describe('the outage brake', () => {
 })
 
 describe('the crash guard', () => {
-  test('gives up a message whose workers were lost again and again, and none that only failed', async ({
-    url,
-    probe,
-    dead,
-  }) => {
+  test('gives up a message that took its workers down again and again', async ({ url, probe, dead }) => {
+    await using redis = await startRedis().then((server) => ({ ...server, [Symbol.asyncDispose]: server.dispose }))
+    const tries: string[] = []
+    let stderr = ''
+    const over = new AbortController()
+    // what supervises a service starts it again, as often as it dies
+    const supervise = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        const child = spawn(process.execPath, [DEADLY, url, redis.url], { stdio: ['ignore', 'pipe', 'pipe'] })
+        child.stdout.on('data', (chunk: Buffer) => tries.push(...chunk.toString().trim().split('\n')))
+        child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+        stop = () => child.kill('SIGKILL')
+        await once(child, 'close')
+      }
+    }
+    let stop: () => unknown = () => {}
+    const supervising = supervise()
+    try {
+      await expect.poll(() => probe.counts('deadly.events').catch(() => undefined), { timeout: 10_000 }).toBeDefined()
+      await probe.event('Deadly', 'kill', { messageId: 'm1' })
+      await probe.event('Deadly', 'good', { messageId: 'm2' })
+      await expect
+        .poll(() => dead.received.map(({ properties }) => properties.messageId), { timeout: 30_000 })
+        .toEqual(['m1'])
+      await expect.poll(() => tries.at(-1)).toBe('good')
+      expect(tries.filter((payload) => payload === 'kill')).toHaveLength(3)
+      expect(stderr).toContain('Giving up on Deadly')
+    } finally {
+      over.abort()
+      stop()
+      await supervising
+    }
+  }, 60_000)
+
+  test('holds nothing against a message that only lost its connections', async ({ url, probe, dead }) => {
     using _stderr = new CapturedStderr()
     await using proxy = await Proxy.start(Number(new URL(url).port))
     await using store = createMemoryStore({ namespace: '' })
-    const tries: unknown[] = []
-    const records = new Records()
-    const deadly = defineService({
-      name: 'deadly',
-      crashGuard: { store, maxRedeliveries: 2 },
+    let tries = 0
+    await using _worker = await defineService({
+      name: 'unlucky',
+      crashGuard: { store, maxRedeliveries: 1 },
       handlers: [
-        onEvent('Deadly', async ({ payload, signal }) => {
-          tries.push(payload)
-          if (payload !== 'kill') return
-          // as good as a crash: the connection goes, and nothing was settled
+        onEvent('Unlucky', async ({ signal }) => {
+          tries += 1
+          if (tries > 3) return
           const lost = new Promise((resolve) => signal.addEventListener('abort', resolve))
           proxy.cut()
           await lost
         }),
       ],
-    })
-    await using _worker = await deadly.start({ ...QUIET, urls: [proxy.through(url)], onLog: records.onLog })
-    await probe.event('Deadly', 'kill', { messageId: 'm1' })
-    await expect
-      .poll(() => dead.received.map(({ properties }) => properties.messageId), { timeout: 30_000 })
-      .toEqual(['m1'])
-    expect(tries).toEqual(['kill', 'kill', 'kill'])
-    expect(records.of('EMERGENCY')).toEqual(['Giving up on Deadly'])
-    await probe.event('Deadly', 'good', { messageId: 'm2' })
-    await expect.poll(() => tries.at(-1), { timeout: 10_000 }).toBe('good')
+    }).start({ ...QUIET, urls: [proxy.through(url)] })
+    await probe.event('Unlucky', undefined, { messageId: 'm1' })
+    await expect.poll(() => tries, { timeout: 30_000 }).toBe(4)
+    await settled(probe, 'unlucky.events')
+    expect(dead.size).toBe(0)
   }, 60_000)
 })
 

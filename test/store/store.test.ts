@@ -1,6 +1,6 @@
 /** The temporary store: one suite for every implementation, and what Redis alone can show. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { InvalidSettingError, StoreError } from 'eventail'
+import { InvalidSettingError, StoreBusyError, StoreError } from 'eventail'
 import { createMemoryStore, createTempStore, type StoreOptions, type TempStore } from 'eventail/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RedisServer, startRedis, startSentinel } from '../../dev/redis.mjs'
@@ -42,6 +42,24 @@ const implementations: readonly [string, (options: StoreOptions) => TempStore][]
 
 describe.each(implementations)('a store %s', (_name, create) => {
   const open = (options: Partial<StoreOptions> = {}): TempStore => create({ namespace: namespace(), ...options })
+
+  test('waits for another creator as long as it is told to', async () => {
+    await using store = open()
+    const held = gate()
+    const first = store.peekOrCreate('slow', async () => {
+      await held.opened
+      return 1
+    })
+    await delay(50)
+    const busy = await store
+      .peekOrCreate('slow', () => Promise.resolve(2), { waitMs: 100 })
+      .catch((error: unknown) => error)
+    expect(busy).toBeInstanceOf(StoreBusyError)
+    expect(busy).toMatchObject({ code: 'STORE_BUSY' })
+    held.open()
+    expect(await first).toBe(1)
+    expect(await store.peekOrCreate('slow', () => Promise.resolve(2), { waitMs: 100 })).toBe(1)
+  })
 
   test('keeps values of every kind, and falsy ones are values', async () => {
     await using store = open()
