@@ -42,6 +42,8 @@ const SILENT_BEATS = 4
 
 /** The type of the frames that hold the properties of a message, in their first byte. */
 const CONTENT_HEADER = 2
+/** The beginning of a method frame is its type (1), channel, size, class and method; of basic.nack, the flags follow the delivery tag. */
+const NACK = { classId: 60, methodId: 120, classAt: 7, methodAt: 9, flagsAt: 19, multiple: 1 }
 const KEEP_ALIVE_MS = 60_000
 const HEARTBEAT_FRAME = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 0xce)
 const SENT = Promise.resolve()
@@ -139,9 +141,13 @@ export class AmqpConnection extends AMQPClient {
     })
   }
 
-  /** Called by the library for each frame. The properties of messages are read by our own reader. */
+  /**
+   * Called by the library for each frame. The properties of messages are read by our own reader. Of the flags of a nack the
+   * library takes `multiple` only where it stands alone; RabbitMQ sets `requeue` as well, which means nothing to a publisher.
+   */
   protected override parseFrames(view: DataView): void {
-    if (view.getUint8(0) === CONTENT_HEADER) {
+    if (isNack(view)) view.setUint8(NACK.flagsAt, view.getUint8(NACK.flagsAt) & NACK.multiple)
+    else if (view.getUint8(0) === CONTENT_HEADER) {
       const read = (start: number): [object, number] => {
         // all that is left but the byte that ends the frame
         const length = view.byteLength - 1 - start
@@ -244,6 +250,15 @@ export class AmqpConnection extends AMQPClient {
     clearInterval(this.#heart)
     this.#reportLost(this.#failure)
   }
+}
+
+function isNack(frame: DataView): boolean {
+  return (
+    frame.getUint8(0) === 1 &&
+    frame.byteLength > NACK.flagsAt &&
+    frame.getUint16(NACK.classAt) === NACK.classId &&
+    frame.getUint16(NACK.methodAt) === NACK.methodId
+  )
 }
 
 /** The promise, or a ConnectionError when it takes longer. The late outcome is ignored. */
