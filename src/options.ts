@@ -41,13 +41,37 @@ export function checkBoolean(setting: string, value: unknown): void {
 /** The longest delay that the runtime's timers can hold, in milliseconds. */
 export const LONGEST_TIMER_MS = 2_147_483_647
 
+/** @returns the number @throws InvalidSettingError unless it is a whole number in this range */
+export function checkWhole(setting: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value
+  const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`
+  throw new InvalidSettingError(setting, `must be a whole number ${range}, not ${describe(value)}`)
+}
+
+/** @returns the time @throws InvalidSettingError unless it is a whole number of milliseconds in this range */
+export function checkWholeMs(setting: string, ms: unknown, least = 1, most = Number.MAX_SAFE_INTEGER): number {
+  if (typeof ms === 'number' && Number.isSafeInteger(ms) && ms >= least && ms <= most) return ms
+  const range = most === Number.MAX_SAFE_INTEGER ? `, ${least} or more` : ` from ${least} to ${most}`
+  throw new InvalidSettingError(setting, `must be a whole number of milliseconds${range}, not ${describe(ms)}`)
+}
+
+/** @throws InvalidSettingError unless it is a time that a timer can hold */
+export function checkTimerMs(setting: string, ms: unknown): void {
+  if (isTimerMs(ms)) return
+  throw new InvalidSettingError(setting, `must be milliseconds from 1 to ${LONGEST_TIMER_MS}, not ${describe(ms)}`)
+}
+
 /** @throws InvalidSettingError unless it is a time that a timer can hold, or Infinity for none */
 export function checkTimeout(setting: string, ms: unknown): void {
-  if (ms === Infinity || (typeof ms === 'number' && ms >= 1 && ms <= LONGEST_TIMER_MS)) return
+  if (ms === Infinity || isTimerMs(ms)) return
   throw new InvalidSettingError(
     setting,
     `must be milliseconds from 1 to ${LONGEST_TIMER_MS}, or Infinity for ever, not ${describe(ms)}`,
   )
+}
+
+function isTimerMs(ms: unknown): boolean {
+  return typeof ms === 'number' && ms >= 1 && ms <= LONGEST_TIMER_MS
 }
 
 /** A value in a message: what kind of thing it is, and never more of it than a short text. */

@@ -103,7 +103,7 @@ test.each<[string, () => unknown, string]>([
   [
     'a batch that waits too long',
     () => createBatch<EventContext>({ maxEntries: 1, timeoutMs: 2 ** 40, handle: () => {} }),
-    'timeoutMs: of a batch must be a whole number from 1 to 2147483647',
+    'timeoutMs of a batch: must be a whole number from 1 to 2147483647',
   ],
   [
     'a number as text',

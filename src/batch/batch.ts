@@ -5,8 +5,7 @@
  * once what was published for it is confirmed. A service that stops flushes its batches; messages of a lost connection
  * leave their batch, since the broker delivers them again.
  */
-import { InvalidSettingError } from '../errors.ts'
-import { checkFunction, checkOptions, describe, LONGEST_TIMER_MS } from '../options.ts'
+import { checkFunction, checkOptions, checkWhole, LONGEST_TIMER_MS } from '../options.ts'
 import { describeError } from '../log/describe-error.ts'
 import { type MessageContext, SETTLE_LATER, type SettleLater } from '../service/contexts.ts'
 import { HandlerContext } from '../service/handler-context.ts'
@@ -38,15 +37,8 @@ export interface Batch<C extends MessageContext> {
 export function createBatch<C extends MessageContext>(options: BatchOptions<C>): Batch<C> {
   checkOptions('batch', options, ['maxEntries', 'timeoutMs', 'handle'])
   checkFunction('handle of a batch', options.handle)
-  for (const name of ['maxEntries', 'timeoutMs'] as const) {
-    const value = options[name]
-    if (!Number.isSafeInteger(value) || value < 1 || value > LONGEST_TIMER_MS) {
-      throw new InvalidSettingError(
-        name,
-        `of a batch must be a whole number from 1 to ${LONGEST_TIMER_MS}, not ${describe(value)}`,
-      )
-    }
-  }
+  for (const name of ['maxEntries', 'timeoutMs'] as const)
+    checkWhole(`${name} of a batch`, options[name], 1, LONGEST_TIMER_MS)
   return new BatchProcessor(options)
 }
 

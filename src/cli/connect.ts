@@ -1,7 +1,7 @@
 /** How the commands reach the broker, and what keeps them from doing harm there. Loaded only when a command runs. */
 import { ManagementError } from '../errors.ts'
 import { ManagementApi } from '../management/api.ts'
-import { quorumLimitOf } from '../management/snapshot.ts'
+import { quorumLimitOf, type Routes, takeRoutes } from '../management/snapshot.ts'
 import { serviceOfQueue } from '../topology/names.ts'
 import { AmqpConnection, type ConnectionSettings } from '../transport/amqp-connection.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
@@ -24,6 +24,21 @@ export async function checkBroker(broker: BrokerUrl, { signal }: Terminal): Prom
 export function managementOf(broker: BrokerUrl, url: string | undefined, terminal: Terminal): ManagementApi {
   if (url !== undefined) warnOfPassword(url, 'use EVENTAIL_MANAGEMENT_URL', terminal)
   return new ManagementApi(broker, url ?? (process.env['EVENTAIL_MANAGEMENT_URL'] || undefined))
+}
+
+/** Who would receive what. Where the management API does not answer, says what is not known then, and the rest works without. */
+export async function routesIfKnown(
+  api: ManagementApi,
+  unknown: string,
+  terminal: Terminal,
+): Promise<Routes | undefined> {
+  try {
+    return await takeRoutes(api)
+  } catch (error) {
+    if (!(error instanceof ManagementError)) throw error
+    terminal.say(`${error.message}; ${unknown} (see --management-url)`)
+    return undefined
+  }
 }
 
 /**

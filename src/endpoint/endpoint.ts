@@ -7,11 +7,12 @@
 import type { CommandContract, InputOf, OptionalSchema, OutputOf } from '../contracts/contract.ts'
 import { InvalidSettingError, StoppedError } from '../errors.ts'
 import type { Log } from '../log/logger.ts'
-import { checkOptions, describe } from '../options.ts'
+import { checkOptions, checkTimerMs, checkWhole, describe } from '../options.ts'
 import { publishConfigurationOf, publishOf, sendCommandOf } from '../service/bus.ts'
 import type { Publish, PublishConfiguration, PublishOptions, SendCommand } from '../service/contexts.ts'
 import { Messenger } from '../service/messenger.ts'
 import {
+  BUS_SETTING_NAMES,
   resolveSettings,
   type ServiceSettings,
   type Settings,
@@ -23,24 +24,10 @@ import { newId } from '../wire/ids.ts'
 import { Link } from './link.ts'
 import { Replies } from './replies.ts'
 
-/** The settings of services that mean something here. */
-const SHARED_NAMES = [
-  'format',
-  'heartbeatMs',
-  'connectTimeoutMs',
-  'blockedTimeoutMs',
-  'publishRetryDelayMs',
-  'confirmTimeoutMs',
-  'drainTimeoutMs',
-  'publishWindow',
-  'publishBuffer',
-  'maxPayloadBytes',
-] as const satisfies readonly (keyof ServiceSettings)[]
-
 /** How an endpoint connects and publishes. Settings are as for services, with the same defaults. */
 export interface EndpointOptions
   extends
-    Pick<ServiceSettings, (typeof SHARED_NAMES)[number]>,
+    Pick<ServiceSettings, (typeof BUS_SETTING_NAMES)[number]>,
     Pick<StartOptions, 'urls' | 'tls' | 'signal' | 'stderrLevel' | 'onLog'> {
   /** In whose name messages are sent (`app_id`) and logs are written. */
   readonly name: string
@@ -80,11 +67,10 @@ const CALL_TIMEOUT_MS = 30_000
 
 /** The settings of an endpoint, checked. @throws InvalidSettingError @internal */
 export function resolveEndpoint(options: EndpointOptions): { name: string; maxRetries: number; settings: Settings } {
-  checkOptions('endpoint', options, ['name', 'maxRetries', ...START_NAMES, ...SHARED_NAMES])
+  checkOptions('endpoint', options, ['name', 'maxRetries', ...START_NAMES, ...BUS_SETTING_NAMES])
   const { name, maxRetries = Infinity, ...settings } = options
   checkServiceName(name)
-  if (maxRetries !== Infinity && !(Number.isSafeInteger(maxRetries) && maxRetries >= 0))
-    throw new InvalidSettingError('maxRetries', `must be a whole number of 0 or more, not ${describe(maxRetries)}`)
+  if (maxRetries !== Infinity) checkWhole('maxRetries', maxRetries, 0)
   return { name, maxRetries, settings: resolveSettings(settings) }
 }
 
@@ -151,11 +137,7 @@ export class Endpoint implements AsyncDisposable {
 
   async #call(command: CommandContract | string, payload: unknown, options: CallOptions = {}): Promise<unknown> {
     const { timeoutMs = CALL_TIMEOUT_MS, signal, ...publishOptions } = options
-    if (!(timeoutMs > 0 && timeoutMs <= 2_147_483_647))
-      throw new InvalidSettingError(
-        'timeoutMs',
-        `must be milliseconds from 1 to 2147483647, not ${describe(timeoutMs)}`,
-      )
+    checkTimerMs('timeoutMs', timeoutMs)
     if (signal !== undefined && !(signal instanceof AbortSignal))
       throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
     const correlationId = newId()

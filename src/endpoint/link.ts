@@ -6,7 +6,7 @@ import { ConnectionError } from '../errors.ts'
 import { asError } from '../log/describe-error.ts'
 import { Logger, type LogSink } from '../log/logger.ts'
 import { OutageReport } from '../service/outage.ts'
-import type { Settings } from '../service/settings.ts'
+import { publisherSettingsOf, type Settings } from '../service/settings.ts'
 import { EXCHANGES } from '../topology/names.ts'
 import { AmqpConnection } from '../transport/amqp-connection.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
@@ -52,17 +52,11 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options
     const { name, settings } = options
-    this.#publisher = new Publisher(
-      {
-        window: settings.publishWindow,
-        buffer: settings.publishBuffer,
-        retryDelayMs: settings.publishRetryDelayMs,
-        confirmTimeoutMs: settings.confirmTimeoutMs,
-        blockedTimeoutMs: settings.blockedTimeoutMs,
-      },
+    this.#publisher = new Publisher(publisherSettingsOf(settings), {
       // whoever published is told by the promise
-      { onReturned: () => {}, onTrouble: (level, text) => this.logger.write(level, text) },
-    )
+      onReturned: () => {},
+      onTrouble: (level, text) => this.logger.write(level, text),
+    })
     this.logger = new Logger({
       service: name,
       sink: logSinkOf(this.#logChannel, (message) => this.log(message)),

@@ -19,7 +19,7 @@ import {
   UnroutableError,
 } from '../errors.ts'
 import { type Log, Logger } from '../log/logger.ts'
-import { describe } from '../options.ts'
+import { checkTimerMs } from '../options.ts'
 import type { PublishOptions } from '../service/contexts.ts'
 import { Messenger } from '../service/messenger.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
@@ -76,11 +76,7 @@ export class SyncEndpoint implements Disposable {
   /** Connects only when it is used. @throws InvalidSettingError */
   constructor(options: SyncEndpointOptions) {
     const { timeoutMs = 30_000, ...others } = options
-    if (!(timeoutMs > 0 && timeoutMs <= 2_147_483_647))
-      throw new InvalidSettingError(
-        'timeoutMs',
-        `must be milliseconds from 1 to 2147483647, not ${describe(timeoutMs)}`,
-      )
+    checkTimerMs('timeoutMs', timeoutMs)
     for (const name of ['signal', 'onLog']) {
       if (Object.hasOwn(others, name)) throw new InvalidSettingError(name, 'is for endpoints that do not block')
     }

@@ -14,7 +14,7 @@ import {
 } from '../contracts/contract.ts'
 import { check } from '../contracts/validate.ts'
 import { InvalidSettingError, PayloadEncodeError } from '../errors.ts'
-import { checkBoolean, checkOptions, describe } from '../options.ts'
+import { checkBoolean, checkOptions, checkWholeMs, describe } from '../options.ts'
 import { checkRoutingKey, checkShortString, EXCHANGES } from '../topology/names.ts'
 import { headerBytes, MAX_HEADER_BYTES } from '../transport/publish-frames.ts'
 import type { Publisher } from '../transport/publisher.ts'
@@ -266,15 +266,7 @@ function checkDraft(draft: Draft): void {
     if (draft.replyTo !== undefined) checkRoutingKey('replyTo', draft.replyTo)
   }
   if (conversationId !== undefined) checkConversationId(conversationId)
-  if (
-    expirationMs !== undefined &&
-    !(Number.isSafeInteger(expirationMs) && expirationMs >= 0 && expirationMs <= LONGEST_EXPIRATION_MS)
-  ) {
-    throw new InvalidSettingError(
-      'expirationMs',
-      `must be a whole number of milliseconds from 0 to ${LONGEST_EXPIRATION_MS}, not ${describe(expirationMs)}`,
-    )
-  }
+  if (expirationMs !== undefined) checkWholeMs('expirationMs', expirationMs, 0, LONGEST_EXPIRATION_MS)
   if (headers !== undefined) checkHeaders(headers)
 }
 

@@ -5,7 +5,7 @@
  * repeat, never to a loss; so does a store that forgets.
  */
 import { InvalidSettingError } from '../errors.ts'
-import { checkFunction, checkOptions, describe, LONGEST_TIMER_MS } from '../options.ts'
+import { checkFunction, checkOptions, checkWholeMs, describe, LONGEST_TIMER_MS } from '../options.ts'
 import type { TempStore } from '../store/temp-store.ts'
 
 /** How a handler does its work once per message. */
@@ -50,16 +50,8 @@ export function resolveOnce(options: OnceOptions<never>): Once {
   if (typeof store !== 'object' || store === null || typeof store.peekOrCreate !== 'function')
     throw new InvalidSettingError('once.store', `must be a store of eventail/store, not ${describe(store)}`)
   if (key !== undefined) checkFunction('once.key', key)
-  for (const [name, ms] of [
-    ['ttlMs', ttlMs],
-    ['lockMs', lockMs ?? 1],
-  ] as const) {
-    if (!(Number.isSafeInteger(ms) && ms >= 1 && (name === 'ttlMs' || ms <= LONGEST_TIMER_MS)))
-      throw new InvalidSettingError(
-        `once.${name}`,
-        `must be a whole number of milliseconds, 1 or more, not ${describe(ms)}`,
-      )
-  }
+  checkWholeMs('once.ttlMs', ttlMs)
+  if (lockMs !== undefined) checkWholeMs('once.lockMs', lockMs, 1, LONGEST_TIMER_MS)
   if (whenDown !== 'requeue' && whenDown !== 'handle')
     throw new InvalidSettingError('once.whenDown', `must be requeue or handle, not ${describe(whenDown)}`)
   return { store, key, ttlMs, lockMs, whenDown }

@@ -1,10 +1,19 @@
 /** The settings of a worker: every default, checked before anything is done. */
 import { InvalidSettingError } from '../errors.ts'
-import { checkBoolean, checkFunction, checkOptions, checkTimeout, describe, LONGEST_TIMER_MS } from '../options.ts'
+import {
+  checkBoolean,
+  checkFunction,
+  checkOptions,
+  checkTimeout,
+  checkWhole,
+  describe,
+  LONGEST_TIMER_MS,
+} from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { LEVELS, type LevelName } from '../log/levels.ts'
 import type { BrokerTls } from '../transport/amqp-connection.ts'
 import { type BrokerUrl, parseBrokerUrl, parseBrokerUrls } from '../transport/broker-url.ts'
+import type { PublisherSettings } from '../transport/publisher.ts'
 import type { OutageBrake } from './brake.ts'
 import type { CrashGuardOptions } from './crash-guard.ts'
 import type { RetryPolicy } from './failure-policy.ts'
@@ -123,16 +132,9 @@ export interface Settings {
 }
 
 const MIB = 1024 * 1024
-/** The names of all settings. */
-export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
-  'prefetch',
-  'concurrency',
-  'retry',
-  'handlerTimeoutMs',
-  'outageBrake',
-  'crashGuard',
+/** The names of the settings that concern connections and publishing: endpoints have them too. */
+export const BUS_SETTING_NAMES = [
   'format',
-  'exclusiveQueues',
   'heartbeatMs',
   'connectTimeoutMs',
   'blockedTimeoutMs',
@@ -142,6 +144,17 @@ export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
   'publishWindow',
   'publishBuffer',
   'maxPayloadBytes',
+] as const satisfies readonly (keyof ServiceSettings)[]
+/** The names of all settings. */
+export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
+  'prefetch',
+  'concurrency',
+  'retry',
+  'handlerTimeoutMs',
+  'outageBrake',
+  'crashGuard',
+  'exclusiveQueues',
+  ...BUS_SETTING_NAMES,
 ]
 /** The names of what only `start` and `run` take. */
 export const START_NAMES: readonly Exclude<keyof StartOptions, keyof ServiceSettings>[] = [
@@ -156,14 +169,14 @@ const TLS_NAMES: readonly (keyof BrokerTls)[] = ['ca', 'cert', 'key', 'passphras
 /** @throws InvalidSettingError that names the setting */
 export function resolveSettings(options: StartOptions): Settings {
   checkOptions('options', options, [...START_NAMES, ...SETTING_NAMES])
-  const { tls, signal, onLog, exclusiveQueues = false } = options
+  const { tls, signal, onLog, exclusiveQueues = false, concurrency = Infinity } = options
   if (tls !== undefined) checkOptions('tls', tls, TLS_NAMES)
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
   if (onLog !== undefined) checkFunction('onLog', onLog)
   checkBoolean('exclusiveQueues', exclusiveQueues)
   const ms = (name: keyof ServiceSettings, fallback: number, least = 1): number => {
-    return whole(name, options[name] ?? fallback, least, LONGEST_TIMER_MS)
+    return checkWhole(name, options[name] ?? fallback, least, LONGEST_TIMER_MS)
   }
   return {
     brokers: options.urls === undefined ? [defaultBroker()] : parseBrokerUrls(options.urls),
@@ -171,11 +184,8 @@ export function resolveSettings(options: StartOptions): Settings {
     signal,
     stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
     onLog,
-    prefetch: whole('prefetch', options.prefetch ?? 3, 1, 65_535),
-    concurrency:
-      options.concurrency === Infinity
-        ? Infinity
-        : whole('concurrency', options.concurrency ?? Number.MAX_SAFE_INTEGER, 1),
+    prefetch: checkWhole('prefetch', options.prefetch ?? 3, 1, 65_535),
+    concurrency: concurrency === Infinity ? concurrency : checkWhole('concurrency', concurrency, 1),
     retry: retryOf(options.retry ?? 'once'),
     handlerTimeoutMs: timeoutOf(options.handlerTimeoutMs ?? 600_000),
     outageBrake: options.outageBrake === undefined ? undefined : brakeOf(options.outageBrake),
@@ -190,14 +200,26 @@ export function resolveSettings(options: StartOptions): Settings {
     drainTimeoutMs: ms('drainTimeoutMs', 25_000, 0),
     publishWindow: limit('publishWindow', options.publishWindow, { messages: 1_000, bytes: 16 * MIB }),
     publishBuffer: limit('publishBuffer', options.publishBuffer, { messages: 100_000, bytes: 64 * MIB }),
-    maxPayloadBytes: whole('maxPayloadBytes', options.maxPayloadBytes ?? 16 * MIB, 1),
+    maxPayloadBytes: checkWhole('maxPayloadBytes', options.maxPayloadBytes ?? 16 * MIB, 1),
+  }
+}
+
+/** What the publisher takes of them. */
+export function publisherSettingsOf(settings: Settings): PublisherSettings {
+  const { publishWindow, publishBuffer, publishRetryDelayMs, confirmTimeoutMs, blockedTimeoutMs } = settings
+  return {
+    window: publishWindow,
+    buffer: publishBuffer,
+    retryDelayMs: publishRetryDelayMs,
+    confirmTimeoutMs,
+    blockedTimeoutMs,
   }
 }
 
 function retryOf(retry: RetryPolicy): RetryPolicy {
   if (retry === 'once') return retry
   checkOptions('retry', retry, ['attempts'])
-  return { attempts: whole('retry.attempts', retry.attempts, 1) }
+  return { attempts: checkWhole('retry.attempts', retry.attempts, 1) }
 }
 
 function timeoutOf(ms: number): number {
@@ -209,8 +231,8 @@ function brakeOf(brake: OutageBrake): Required<OutageBrake> {
   checkOptions('outageBrake', brake, ['afterFailures', 'maxDelayMs'])
   const { afterFailures = 10, maxDelayMs = 30_000 } = brake
   return {
-    afterFailures: whole('outageBrake.afterFailures', afterFailures, 1),
-    maxDelayMs: whole('outageBrake.maxDelayMs', maxDelayMs, 1, LONGEST_TIMER_MS),
+    afterFailures: checkWhole('outageBrake.afterFailures', afterFailures, 1),
+    maxDelayMs: checkWhole('outageBrake.maxDelayMs', maxDelayMs, 1, LONGEST_TIMER_MS),
   }
 }
 
@@ -219,23 +241,20 @@ function guardOf(guard: CrashGuardOptions): Required<CrashGuardOptions> {
   const { store, maxRedeliveries = 5 } = guard
   if (typeof store !== 'object' || store === null || typeof store.peek !== 'function')
     throw new InvalidSettingError('crashGuard.store', `must be a store of eventail/store, not ${describe(store)}`)
-  return { store, maxRedeliveries: whole('crashGuard.maxRedeliveries', maxRedeliveries, 1) }
+  return { store, maxRedeliveries: checkWhole('crashGuard.maxRedeliveries', maxRedeliveries, 1) }
 }
 
 function defaultBroker(): BrokerUrl {
   return parseBrokerUrl(process.env['EVENTAIL_AMQP_URL'] || 'amqp://localhost', 'EVENTAIL_AMQP_URL')
 }
 
-function whole(name: string, value: unknown, least: number, most: number = Number.MAX_SAFE_INTEGER): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value
-  const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`
-  throw new InvalidSettingError(name, `must be a whole number ${range}, not ${describe(value)}`)
-}
-
 function limit(name: string, given: Partial<PublishLimit> = {}, fallback: PublishLimit): PublishLimit {
   checkOptions(name, given, ['messages', 'bytes'])
   const value = { ...fallback, ...given }
-  return { messages: whole(`${name}.messages`, value.messages, 1), bytes: whole(`${name}.bytes`, value.bytes, 1) }
+  return {
+    messages: checkWhole(`${name}.messages`, value.messages, 1),
+    bytes: checkWhole(`${name}.bytes`, value.bytes, 1),
+  }
 }
 
 function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {

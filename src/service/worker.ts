@@ -21,7 +21,7 @@ import { Messenger } from './messenger.ts'
 import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
 import { Session, type SessionParts } from './session.ts'
-import type { Settings } from './settings.ts'
+import { publisherSettingsOf, type Settings } from './settings.ts'
 
 /** Where a worker is in its life. */
 export type WorkerState = 'connecting' | 'unconfigured' | 'ready' | 'stopping' | 'stopped'
@@ -98,19 +98,10 @@ export class Worker {
       onRecord: settings.onLog,
     })
     this.#outage = new OutageReport(this.#logger)
-    this.#publisher = new Publisher(
-      {
-        window: settings.publishWindow,
-        buffer: settings.publishBuffer,
-        retryDelayMs: settings.publishRetryDelayMs,
-        confirmTimeoutMs: settings.confirmTimeoutMs,
-        blockedTimeoutMs: settings.blockedTimeoutMs,
-      },
-      {
-        onReturned: (message) => void this.#hooks.onReturned(message),
-        onTrouble: (level, text) => this.#logger.write(level, text),
-      },
-    )
+    this.#publisher = new Publisher(publisherSettingsOf(settings), {
+      onReturned: (message) => void this.#hooks.onReturned(message),
+      onTrouble: (level, text) => this.#logger.write(level, text),
+    })
     this.#messenger = new Messenger(service, settings, this.#publisher)
     this.#hooks = new HookRunner({
       service,

@@ -1,7 +1,7 @@
 /** A store in the memory of this process, for tests and for services that need no other: the same operations, the same values. */
 import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
-import { checkOptions, LONGEST_TIMER_MS } from '../options.ts'
-import { checkCreate, checkKey, checkMs, ttlOf } from './check.ts'
+import { checkOptions, checkWholeMs, LONGEST_TIMER_MS } from '../options.ts'
+import { checkCreate, checkKey, ttlOf } from './check.ts'
 import {
   DEFAULT_LOCK_MS,
   DEFAULT_TTL_MS,
@@ -27,7 +27,7 @@ export function createMemoryStore(options: StoreOptions): TempStore {
   checkOptions('store', options, ['namespace', 'ttlMs'])
   if (typeof options.namespace !== 'string') throw new InvalidSettingError('namespace', 'must be a text')
   const { namespace, ttlMs = DEFAULT_TTL_MS } = options
-  checkMs('ttlMs', ttlMs)
+  checkWholeMs('ttlMs', ttlMs)
   const store = new MemoryStore(namespace, ttlMs)
   const close = async (): Promise<void> => store.close()
   return {

@@ -5,8 +5,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
-import { checkCreate, checkKey, checkMs, ttlOf } from './check.ts'
+import { checkOptions, checkWholeMs } from '../options.ts'
+import { checkCreate, checkKey, ttlOf } from './check.ts'
 import { Redis, type RedisOptions } from './redis.ts'
 import {
   DEFAULT_LOCK_MS,
@@ -51,8 +51,8 @@ export function createTempStore(options: RedisStoreOptions): TempStore {
   checkOptions('store', options, ['namespace', 'ttlMs', 'url', 'sentinel', 'tls', 'timeoutMs'])
   const { namespace, ttlMs = DEFAULT_TTL_MS, ...redisOptions } = options
   if (typeof namespace !== 'string') throw new InvalidSettingError('namespace', 'must be a text')
-  checkMs('ttlMs', ttlMs)
-  if (redisOptions.timeoutMs !== undefined) checkMs('timeoutMs', redisOptions.timeoutMs)
+  checkWholeMs('ttlMs', ttlMs)
+  if (redisOptions.timeoutMs !== undefined) checkWholeMs('timeoutMs', redisOptions.timeoutMs)
   const redis = new Redis(redisOptions)
   const nameOf = (key: unknown): string => {
     checkKey(key)

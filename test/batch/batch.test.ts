@@ -207,7 +207,7 @@ test.for([
 ] as const)('a limit that cannot work is refused: %s', ([setting, limits]) => {
   const make = (): unknown => createBatch({ ...limits, handle: () => {} })
   expect(make).toThrow(InvalidSettingError)
-  expect(make).toThrow(`${setting}: of a batch`)
+  expect(make).toThrow(`${setting} of a batch:`)
 })
 
 test('a handler that forgets to return what push returns does not lose its message', async ({ url, probe, dead }) => {

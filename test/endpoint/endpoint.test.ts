@@ -87,7 +87,7 @@ describe('while the broker is away', () => {
     expect(web.pendingPublishes).toBe(20)
     proxy.pass()
     expect(new Set(await Promise.all(outcomes))).toEqual(new Set(['ok']))
-    expect(arrived.received.map(jsonOf)).toEqual(upTo(20))
+    await expect.poll(() => arrived.received.map(jsonOf)).toEqual(upTo(20))
   })
 
   test('a lost connection is made again, and nothing is lost or twice', async ({ url, probe }) => {

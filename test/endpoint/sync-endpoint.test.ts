@@ -55,7 +55,7 @@ test('each call returns when the broker has confirmed, or throws what became of 
     'ok',
     'StoppedError STOPPED',
   ])
-  expect(events.received.map(jsonOf)).toEqual(['one', ...Array.from({ length: 100 }, (_, n) => n)])
+  await expect.poll(() => events.received.map(jsonOf)).toEqual(['one', ...Array.from({ length: 100 }, (_, n) => n)])
   expect(events.received[0]?.properties).toMatchObject({ appId: 'blocking', deliveryMode: 2 })
   expect(jsonOf(await configurations.next())).toBe('on')
   expect(recordOf(await logs.next())['short_message']).toBe('said')
@@ -94,6 +94,21 @@ test('a broker that does not answer is an error when the time is up, and the nex
   expect(late?.ms).toBeLessThan(2500)
   expect(third?.outcome).toBe('ok')
   await expect.poll(() => events.received.map(jsonOf).at(-1)).toBe('three')
+})
+
+test('a thread that was killed is an error within the time limit, and the next call begins with a new one', async ({
+  url,
+  probe,
+}) => {
+  const events = await probe.listen('events', 'Blocked')
+  const steps = ['publish:one', 'turn', 'kill', 'sleep:300', 'publish:two', 'publish:three', 'close']
+  await using program = blocking(url, ...steps)
+  expect(await program.ended).toBe(0)
+  const [, , , , late, third] = stepsOf(program)
+  expect(late?.outcome).toBe('PublishTimeoutError PUBLISH_TIMEOUT')
+  expect(late?.ms).toBeLessThan(2500)
+  expect(third?.outcome).toBe('ok')
+  await expect.poll(() => events.received.map(jsonOf)).toEqual(['one', 'three'])
 })
 
 test('a wrong option is refused with what is wrong', () => {

@@ -1,12 +1,10 @@
 /** `eventail resurrect`: replays dead letters, and says what becomes of each. */
 import { describeDeath, deathsOf } from '../../dead-letter/letter.ts'
 import { type Outcome, rebirthOf, resurrect, type ResurrectSummary } from '../../dead-letter/resurrect.ts'
-import { ManagementError } from '../../errors.ts'
-import { receiversOf, type Routes, takeRoutes } from '../../management/snapshot.ts'
+import { receiversOf, type Routes } from '../../management/snapshot.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { type FilterOptions, makeFilter } from '../../observe/filter.ts'
 import { serviceOfQueue } from '../../topology/names.ts'
-import type { ManagementApi } from '../../management/api.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
@@ -20,7 +18,7 @@ import {
   onceEach,
   refuseOperands,
 } from '../command-line.ts'
-import { connectionSettings, managementOf, mayRead } from '../connect.ts'
+import { connectionSettings, managementOf, mayRead, routesIfKnown } from '../connect.ts'
 import { Sender } from '../sender.ts'
 
 export interface ResurrectCliOptions extends BrokerOptions, FilterOptions {
@@ -52,7 +50,11 @@ export async function resurrectCommand(
     )
   const filter = makeFilter(options, onceEach(terminal))
   const api = managementOf(broker, options.managementUrl, terminal)
-  const routes = await routesOf(api, options, terminal)
+  const unknown =
+    options.dryRun === true
+      ? 'who would receive the letters is not known'
+      : 'a letter that only those who watch would receive is not told from others'
+  const routes = await routesIfKnown(api, unknown, terminal)
   await using reader = await QueueReader.open(
     broker,
     queue,
@@ -82,24 +84,6 @@ export async function resurrectCommand(
   if (!sender.broken.aborted) return code
   terminal.say(`stopped: ${(sender.broken.reason as Error).message}; run it again for the rest`)
   return EXIT.unreachable
-}
-
-/** Who would receive what is known where the management API answers; the rest works without. */
-async function routesOf(
-  api: ManagementApi,
-  { dryRun }: ResurrectCliOptions,
-  terminal: Terminal,
-): Promise<Routes | undefined> {
-  try {
-    return await takeRoutes(api)
-  } catch (error) {
-    if (!(error instanceof ManagementError)) throw error
-    const lost = 'a letter that only those who watch would receive is not told from others'
-    terminal.say(
-      `${error.message}; ${dryRun === true ? 'who would receive the letters is not known' : lost} (see --management-url)`,
-    )
-    return undefined
-  }
 }
 
 /** Queues of those who only watch vanish with them: what they alone receive is lost. */

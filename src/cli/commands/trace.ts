@@ -1,12 +1,10 @@
 /** `eventail trace`: one conversation across all services, live, as an indented timeline. */
-import { ManagementError } from '../../errors.ts'
-import { receiversOf, takeRoutes } from '../../management/snapshot.ts'
+import { receiversOf } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { logLineOf } from '../../observe/envelope.ts'
 import { sequenceDiagram } from '../../observe/sequence-diagram.ts'
-import { type Receivers, type Step, Trace } from '../../observe/trace.ts'
+import { type Step, Trace } from '../../observe/trace.ts'
 import { EXCHANGES } from '../../topology/names.ts'
-import type { BrokerUrl } from '../../transport/broker-url.ts'
 import { tap } from '../../transport/tap.ts'
 import { visible } from '../../wire/text.ts'
 import {
@@ -18,7 +16,7 @@ import {
   type Terminal,
   refuseOperands,
 } from '../command-line.ts'
-import { checkBroker, managementOf } from '../connect.ts'
+import { checkBroker, managementOf, routesIfKnown } from '../connect.ts'
 import { colourOf, oneLine, paint } from '../show.ts'
 
 export interface TraceOptions extends BrokerOptions {
@@ -37,7 +35,9 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
   const conversation = required(rest, 0, 'conversation')
   refuseOperands(rest.slice(1))
   await checkBroker(broker, terminal)
-  const found = new Trace(conversation, await receiversAt(broker, options, terminal))
+  const api = managementOf(broker, options.managementUrl, terminal)
+  const routes = await routesIfKnown(api, 'who takes the events is not known', terminal)
+  const found = new Trace(conversation, (exchange, key) => routes && receiversOf(routes, exchange, key))
   const printer = new SkippingPrinter(terminal)
   const steps: Step[] = []
   let seen = 0
@@ -67,18 +67,6 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
   if (seen > 0 || terminal.signal.aborted) return EXIT.ok
   terminal.say(`nothing of conversation ${visible(conversation)} was seen within ${options.idle} s`)
   return EXIT.timeout
-}
-
-/** Who takes events and configurations is known where the management API answers; the rest works without. */
-async function receiversAt(broker: BrokerUrl, options: TraceOptions, terminal: Terminal): Promise<Receivers> {
-  try {
-    const routes = await takeRoutes(managementOf(broker, options.managementUrl, terminal))
-    return (exchange, key) => receiversOf(routes, exchange, key)
-  } catch (error) {
-    if (!(error instanceof ManagementError)) throw error
-    terminal.say(`${error.message}; who takes the events is not known (see --management-url)`)
-    return () => undefined
-  }
 }
 
 /** Tells when nothing has happened for so long. */

@@ -4,6 +4,10 @@
  */
 import { EventailError, SyncEndpoint } from 'eventail'
 
+/** @type {import('node:worker_threads').Worker | undefined} */
+let thread
+process.on('worker', (worker) => (thread = worker))
+
 const [url = '', ...steps] = process.argv.slice(2)
 const endpoint = new SyncEndpoint({
   name: 'blocking',
@@ -25,6 +29,7 @@ const doing = {
     for (let n = 0; n < Number(argument); n++) endpoint.publish('Blocked', n)
   },
   sleep: (argument) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(argument)),
+  kill: () => void thread?.terminate(),
   close: () => endpoint.close(),
   exit: () => process.exit(7),
 }
@@ -33,6 +38,8 @@ for (const step of steps) {
   const [name = '', argument = ''] = step.split(':')
   const start = performance.now()
   let outcome = 'ok'
+  // the one step in which the event loop turns
+  if (name === 'turn') await new Promise((resolve) => setImmediate(resolve))
   try {
     doing[name]?.(argument)
   } catch (error) {
