@@ -1,4 +1,4 @@
-// Installs what the project needs and the machine lacks: npm packages, and RabbitMQ and the Python peers' libraries from
+// Installs what the project needs and the machine lacks: npm packages, and RabbitMQ, Redis and the Python peers' libraries from
 // Debian. Imports nothing but Node's own modules, because it runs before anything is installed.
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -140,8 +140,8 @@ function adviceFor(missing) {
     `${missing.join(', ')}: not installed, and this system is not Debian, where it would be done for you.`,
     `Install RabbitMQ 3.10 or later (${ways}) so that rabbitmq-server and rabbitmqctl are on the PATH,`,
     'or set EVENTAIL_AMQP_URL=amqp://user:password@host:5672/vhost to use a broker that already runs.',
-    ...(missing.some((name) => name.startsWith('python3'))
-      ? ['The tests also need /usr/bin/python3 with the packages pika and cbor2.']
+    ...(missing.some((name) => name !== 'rabbitmq-server')
+      ? ['The tests also need redis-server on the PATH, and /usr/bin/python3 with the packages pika, cbor2 and redis.']
       : []),
   ].join('\n')
 }

@@ -147,6 +147,10 @@ export class StoreError extends EventailError {
 /** Somebody else is creating the value, and takes longer than was to be waited for. */
 export class StoreBusyError extends StoreError {
   override readonly code = 'STORE_BUSY'
+
+  constructor(key: string, waitedMs: number) {
+    super(`'${key}' is still being created by somebody else after ${waitedMs} ms: try again later, or raise waitMs`)
+  }
 }
 
 /** Base of the outcomes of a publish that was not confirmed (or that reached no queue although it had to). */

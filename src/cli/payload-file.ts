@@ -23,8 +23,9 @@ export function readPayload(path: string, format: PayloadFormat | undefined): un
   try {
     return decodePayload(bytes, `application/${written}`)
   } catch (error) {
+    const mend = path === '-' ? '; --format says what it holds, json unless it is given' : ''
     throw new UsageError(
-      `${path === '-' ? 'standard input' : path} is not ${written.toUpperCase()}: ${error instanceof Error ? error.message : String(error)}`,
+      `${path === '-' ? 'standard input' : path} is not ${written.toUpperCase()}: ${error instanceof Error ? error.message : String(error)}${mend}`,
     )
   }
 }

@@ -106,7 +106,7 @@ export class Link {
     await Promise.race([allSent, pause(this.#options.settings.drainTimeoutMs, timeUp.signal)])
     timeUp.abort()
     this.#closing.abort()
-    this.#publisher.close()
+    this.#publisher.close(`endpoint '${this.#options.name}' is closed`)
     await this.#living
   }
 

@@ -25,8 +25,8 @@ import { Messenger } from '../service/messenger.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { type EndpointOptions, resolveEndpoint } from './endpoint.ts'
 
-/** Options as for {@link Endpoint}, but for its `signal` and `onLog`. */
-export interface SyncEndpointOptions extends Omit<EndpointOptions, 'signal' | 'onLog'> {
+/** Options as for {@link Endpoint}, but for those that a thread which blocks has no use for. */
+export interface SyncEndpointOptions extends Omit<EndpointOptions, (typeof UNUSED_NAMES)[number]> {
   /** How long a call may take, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number
 }
@@ -58,6 +58,8 @@ interface Other {
   readonly flag: Int32Array
 }
 
+/** `timeoutMs` is for closing as well; nobody could be told anything while the thread blocks. */
+const UNUSED_NAMES = ['signal', 'onLog', 'drainTimeoutMs'] as const
 /** A time within the time of the call, so that the thread can close by itself. */
 const CLOSE_SHARE = 0.8
 
@@ -77,8 +79,9 @@ export class SyncEndpoint implements Disposable {
   constructor(options: SyncEndpointOptions) {
     const { timeoutMs = 30_000, ...others } = options
     checkTimerMs('timeoutMs', timeoutMs)
-    for (const name of ['signal', 'onLog']) {
-      if (Object.hasOwn(others, name)) throw new InvalidSettingError(name, 'is for endpoints that do not block')
+    for (const name of UNUSED_NAMES) {
+      if (Object.hasOwn(others, name))
+        throw new InvalidSettingError(name, 'a SyncEndpoint does not take it; an Endpoint does')
     }
     const { name, settings } = resolveEndpoint(others)
     this.name = name

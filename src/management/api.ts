@@ -25,12 +25,12 @@ export class ManagementApi {
     const host = broker.host.includes(':') ? `[${broker.host}]` : broker.host
     const given = url ?? `http://${host}:${DEFAULT_PORT}`
     if (!/^https?:\/\//.test(given) || !URL.canParse(given))
-      throw new InvalidSettingError('management-url', 'must be a URL like http://localhost:15672')
+      throw new InvalidSettingError('--management-url', 'must be a URL like http://localhost:15672')
     const base = new URL(given)
     // what is left of a password with a '/' in it
     if (base.pathname.includes('@'))
       throw new InvalidSettingError(
-        'management-url',
+        '--management-url',
         "has an '@' behind the host: percent-encode / @ : % in user and password",
       )
     const user = base.username === '' ? broker.user : decoded(base.username)
@@ -91,7 +91,7 @@ function decoded(part: string): string {
   try {
     return decodeURIComponent(part)
   } catch {
-    throw new InvalidSettingError('management-url', "is not percent-encoded properly; write '%' as '%25'")
+    throw new InvalidSettingError('--management-url', "is not percent-encoded properly; write '%' as '%25'")
   }
 }
 

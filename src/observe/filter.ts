@@ -35,7 +35,7 @@ export function makeFilter(
   { filter = [], filterFields = [], where }: FilterOptions,
   onProblem: (text: string) => void = () => {},
 ): Filter {
-  for (const pattern of filter) checkPattern('filter', pattern)
+  for (const pattern of filter) checkPattern('--filter', pattern)
   const fields = filterFields.map(parseField)
   const expression = where === undefined ? undefined : compile(where)
   return async (message) => {
@@ -62,7 +62,7 @@ interface Field {
 
 function parseField(field: string): Field {
   const at = field.indexOf('=')
-  if (at < 1) throw new InvalidSettingError('filter-fields', `'${field}' is not path.to.field=value`)
+  if (at < 1) throw new InvalidSettingError('--filter-fields', `'${field}' is not path.to.field=value`)
   return { path: field.slice(0, at).split('.'), text: field.slice(at + 1) }
 }
 
@@ -80,6 +80,6 @@ function compile(where: string): jsonata.Expression {
     return jsonata(where, { timeout: WHERE_MS, stack: 200 })
   } catch (error) {
     const { message, position } = error as jsonata.JsonataError
-    throw new InvalidSettingError('where', `${message} (at character ${position})`)
+    throw new InvalidSettingError('--where', `${message} (at character ${position})`)
   }
 }

@@ -97,6 +97,8 @@ export class Dispatcher {
 
   #onClosed(delivery: Delivery): void {
     this.#open.delete(delivery)
+    // settled or lost: this process lives, and so the message kills nobody
+    void this.#options.guard?.forget(delivery)
     this.#reportIdle()
   }
 

@@ -6,7 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import {
   CommandError,
   HandlerTimeoutError,
-  InvalidSettingError,
   NoHandlerError,
   PermanentError,
   StoreBusyError,
@@ -88,7 +87,6 @@ export class Executor {
         }
         if (!admission.isAllowed) {
           attempt.turn.end('neither')
-          await guard.forget(delivery)
           policy.giveUp(
             delivery,
             'It was delivered again and again without being settled: it may take its workers down.',
@@ -137,17 +135,14 @@ export class Executor {
   }
 
   async #acknowledge({ delivery, turn }: Attempt): Promise<void> {
-    const { policy, guard } = this.#parts
+    const { policy } = this.#parts
     await delivery.ack()
     turn.end(delivery.isLost ? 'neither' : 'succeeded')
     if (!delivery.isLost) policy.succeeded(delivery)
-    await guard?.forget(delivery)
   }
 
   #fail({ handler, delivery, turn }: Attempt, error: unknown): void {
-    const { policy, brake, guard } = this.#parts
-    // it failed, or was lost: this process lives, and so it kills nobody
-    void guard?.forget(delivery)
+    const { policy, brake } = this.#parts
     turn.end(delivery.isLost || error instanceof PermanentError ? 'neither' : 'failed')
     policy.fail(delivery, error, { isPassing: brake?.isOn(handler) === true })
   }
@@ -159,7 +154,7 @@ export class Executor {
 
   /** Remembers that it was done after its publishes are confirmed, and acknowledges after that. */
   async #executeOnce(attempt: Attempt, once: Once): Promise<void> {
-    const { delivery, context, turn } = attempt
+    const { handler, delivery, context, turn } = attempt
     const key = this.#keyOf(attempt, once)
     const progress: { state: 'waiting' | 'begun' | 'done' } = { state: 'waiting' }
     let answer: unknown
@@ -170,7 +165,9 @@ export class Executor {
       try {
         answer = await this.#run(attempt)
         if (answer === SETTLE_LATER || delivery.isManual)
-          throw new InvalidSettingError('once', 'is for handlers that do not settle their messages themselves')
+          throw new PermanentError(
+            `the handler of '${handler.key}' settles its messages by itself (SETTLE_LATER, or a batch), which 'once' cannot follow: take one of them out`,
+          )
         await this.#answer(context, answer)
       } catch (error) {
         if (!(await this.#answerError(context, error))) throw error

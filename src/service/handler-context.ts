@@ -1,6 +1,6 @@
 /** What a handler is given, made for one delivery: everything in the conversation of the message, tied to its settlement. */
 import { type Schema, lastWord } from '../contracts/contract.ts'
-import { ContractError, PayloadEncodeError } from '../errors.ts'
+import { ContractError, InvalidSettingError, PayloadEncodeError } from '../errors.ts'
 import type { Log, Logger } from '../log/logger.ts'
 import type { CommandEnvelope, Envelope, Metadata, ResultStatus } from '../wire/envelope.ts'
 import { publishConfigurationOf, publishOf, sendCommandOf } from './bus.ts'
@@ -138,7 +138,8 @@ export class HandlerContext {
 
   /** Answers the command. */
   async reply(command: CommandEnvelope, status: ResultStatus, payload: unknown): Promise<void> {
-    if (this.replied) throw new TypeError(`command '${command.routingKey}' has its result already: it gets only one`)
+    if (this.replied)
+      throw new InvalidSettingError(status, `command '${command.routingKey}' has its result already: it gets only one`)
     this.replied = true
     const { result, error } = this.#parts.resultSchemas(command)
     const schema = status === 'success' ? result : error
@@ -153,7 +154,9 @@ export class HandlerContext {
 
   #replyByHand(status: ResultStatus, payload: unknown): Promise<void> {
     if (this.command === undefined) {
-      return Promise.reject(new TypeError(`'${this.routingKey}' is no command: there is nobody to answer`))
+      return Promise.reject(
+        new InvalidSettingError(status, `'${this.routingKey}' is no command: there is nobody to answer`),
+      )
     }
     return handled(this.reply(this.command, status, payload))
   }

@@ -135,7 +135,7 @@ export class Messenger {
       checking.catch(() => {})
       throw new InvalidSettingError(
         'schema',
-        `of '${draft.routingKey}' works asynchronously, and nothing here can wait for it`,
+        `of '${draft.routingKey}' works asynchronously, and nothing here can wait for it: take an Endpoint, or a schema that is synchronous`,
       )
     }
     return this.#messageOf(draft, undefined)
@@ -203,7 +203,7 @@ export class Messenger {
     const body = encodePayload(draft.payload, format)
     if (body.byteLength > maxPayloadBytes) {
       throw new PayloadEncodeError(
-        `payload of '${routingKey}' is ${body.byteLength} bytes; maxPayloadBytes allows ${maxPayloadBytes}`,
+        `payload of '${routingKey}' is ${body.byteLength} bytes; maxPayloadBytes allows ${maxPayloadBytes}: send it in parts, or raise that`,
       )
     }
     return {
@@ -299,5 +299,8 @@ function checkConversationId(id: unknown): void {
     throw new InvalidSettingError('conversationId', `must be a text, not ${describe(id)}`)
   const bytes = Buffer.byteLength(id)
   if (bytes > MAX_OWN_HEADER_BYTES)
-    throw new InvalidSettingError('conversationId', `is ${bytes} bytes long; ${MAX_OWN_HEADER_BYTES} are allowed`)
+    throw new InvalidSettingError(
+      'conversationId',
+      `is ${bytes} bytes long; ${MAX_OWN_HEADER_BYTES} are allowed: take a shorter one`,
+    )
 }

@@ -5,7 +5,9 @@ import type { CreateOptions, SetOptions } from './temp-store.ts'
 
 /** @throws InvalidSettingError unless it is a text that is not empty */
 export function checkKey(key: unknown): asserts key is string {
-  if (typeof key !== 'string' || key === '' || !key.isWellFormed())
+  if (typeof key === 'string' && !key.isWellFormed())
+    throw new InvalidSettingError('key', 'holds half of a surrogate pair, which is no character')
+  if (typeof key !== 'string' || key === '')
     throw new InvalidSettingError('key', `must be a text that is not empty, not ${describe(key)}`)
 }
 

@@ -1,6 +1,6 @@
 /** A store in the memory of this process, for tests and for services that need no other: the same operations, the same values. */
 import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
-import { checkOptions, checkWholeMs, LONGEST_TIMER_MS } from '../options.ts'
+import { checkOptions, checkWholeMs, describe, LONGEST_TIMER_MS } from '../options.ts'
 import { checkCreate, checkKey, ttlOf } from './check.ts'
 import {
   DEFAULT_LOCK_MS,
@@ -25,7 +25,8 @@ const SWEEP_EVERY = 1000
 /** Makes a store in memory. Stores of the same process share nothing. @throws InvalidSettingError */
 export function createMemoryStore(options: StoreOptions): TempStore {
   checkOptions('store', options, ['namespace', 'ttlMs'])
-  if (typeof options.namespace !== 'string') throw new InvalidSettingError('namespace', 'must be a text')
+  if (typeof options.namespace !== 'string')
+    throw new InvalidSettingError('namespace', `must be a text, not ${describe(options.namespace)}`)
   const { namespace, ttlMs = DEFAULT_TTL_MS } = options
   checkWholeMs('ttlMs', ttlMs)
   const store = new MemoryStore(namespace, ttlMs)
@@ -105,7 +106,7 @@ class MemoryStore {
       this.#checkOpen()
       const lock = this.#locks.get(key)
       if (lock === undefined) break
-      if (!(await within(lock, deadline - performance.now()))) throw new StoreBusyError(`'${key}' is being created`)
+      if (!(await within(lock, deadline - performance.now()))) throw new StoreBusyError(key, waitMs)
     }
     const creating = this.#create(key, create, ttlMs)
     let timer: NodeJS.Timeout | undefined
@@ -145,7 +146,7 @@ class MemoryStore {
   }
 
   #checkOpen(): void {
-    if (this.isClosed) throw new StoreError('the store is closed')
+    if (this.isClosed) throw new StoreError(`the store '${this.#namespace}' was closed: make a new one`)
   }
 }
 

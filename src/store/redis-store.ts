@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
-import { checkOptions, checkWholeMs } from '../options.ts'
+import { checkOptions, checkWholeMs, describe } from '../options.ts'
 import { checkCreate, checkKey, ttlOf } from './check.ts'
 import { Redis, type RedisOptions } from './redis.ts'
 import {
@@ -50,7 +50,8 @@ const IS_DOWN_TTL_MS = 10_000
 export function createTempStore(options: RedisStoreOptions): TempStore {
   checkOptions('store', options, ['namespace', 'ttlMs', 'url', 'sentinel', 'tls', 'timeoutMs'])
   const { namespace, ttlMs = DEFAULT_TTL_MS, ...redisOptions } = options
-  if (typeof namespace !== 'string') throw new InvalidSettingError('namespace', 'must be a text')
+  if (typeof namespace !== 'string')
+    throw new InvalidSettingError('namespace', `must be a text, not ${describe(namespace)}`)
   checkWholeMs('ttlMs', ttlMs)
   if (redisOptions.timeoutMs !== undefined) checkWholeMs('timeoutMs', redisOptions.timeoutMs)
   const redis = new Redis(redisOptions)
@@ -84,7 +85,7 @@ export function createTempStore(options: RedisStoreOptions): TempStore {
         await release()
         throw error
       }
-      if (performance.now() >= deadline) throw new StoreBusyError(`'${key}' is being created by somebody else`)
+      if (performance.now() >= deadline) throw new StoreBusyError(key, waitMs)
       await delay(LOCK_POLL_MS)
     }
     try {

@@ -81,7 +81,7 @@ export class Redis {
    * @throws StoreError when there is none in time, or Redis refuses the command
    */
   async run(...args: readonly (string | Buffer)[]): Promise<unknown> {
-    if (this.#isClosed) throw new StoreError('the store is closed')
+    if (this.#isClosed) throw new StoreError(`${this.shown}: the store was closed: make a new one`)
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -224,12 +224,15 @@ function addressOf({ url = 'redis://localhost:6379', sentinel }: RedisOptions): 
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed === undefined || !/^rediss?:$/.test(parsed.protocol))
     throw new InvalidSettingError(
-      'url',
-      'of the store is not a URL like redis://user:password@host:6379/0; percent-encode special characters (/ @ : %) in user and password',
+      'url of the store',
+      'is not a URL like redis://user:password@host:6379/0; percent-encode special characters (/ @ : %) in user and password',
     )
   const database = parsed.pathname.replace(/^\//, '')
   if (!/^\d{0,5}$/.test(database))
-    throw new InvalidSettingError('url', 'of the store ends with what is no number of a database')
+    throw new InvalidSettingError(
+      'url of the store',
+      'the path must be the number of a database, as in redis://localhost:6379/0',
+    )
   if (sentinel !== undefined && (sentinel.name === '' || sentinel.nodes.length === 0))
     throw new InvalidSettingError('sentinel', 'needs the name of the group, and one node at least')
   const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost'

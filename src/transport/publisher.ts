@@ -137,9 +137,13 @@ export class Publisher {
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 
-  /** Rejects everything that is not confirmed, and everything that comes. @returns what was not confirmed */
-  close(): readonly OutgoingMessage[] {
-    this.#closed ??= new StoppedError('the service has stopped: it publishes nothing any more')
+  /**
+   * Rejects everything that is not confirmed, and everything that comes.
+   * @param because what the user knows of it
+   * @returns what was not confirmed
+   */
+  close(because = 'the service has stopped'): readonly OutgoingMessage[] {
+    this.#closed ??= new StoppedError(`${because}: it publishes nothing any more`)
     return this.rejectAll(
       ({ routingKey, exchange }) =>
         new StoppedError(`stopped before the broker confirmed message '${routingKey}' on exchange '${exchange}'`),
@@ -285,7 +289,9 @@ export class Publisher {
   #reopen(connection: AmqpConnection): void {
     this.#abandonChannel()
     this.#openChannel(connection).catch((error: unknown) => {
-      connection.fail(new ConnectionError('no channel to publish on could be opened', { cause: plain(error) }))
+      const why = error instanceof Error ? error.message : String(error)
+      const problem = `${connection.broker.shown}: no channel to publish on could be opened: ${why}`
+      connection.fail(new ConnectionError(problem, { cause: plain(error) }))
     })
     this.#reportIdle()
   }

@@ -51,6 +51,20 @@ test('a mandatory event without a queue, and one that a queue refuses, are exit 
   await channel.close()
 })
 
+test('an event that the broker forbids is refused with the reason', async ({ url, management }) => {
+  const limited = new URL(url)
+  limited.username = `silent-${limited.pathname.slice(1)}`
+  limited.password = 'silent'
+  await management.createUser(limited.username, 'silent', { configure: '.*', write: '.*', read: '.*' })
+  await management.api('PUT', `topic-permissions${limited.pathname}/${limited.username}`, {
+    exchange: 'events',
+    write: '^Allowed',
+    read: '.*',
+  })
+  const refused = await eventail(limited.href, ['publish-event', 'Forbidden', json])
+  expect(refused).toMatchObject({ code: 7, stderr: expect.stringContaining('ACCESS_REFUSED') })
+})
+
 test('a payload that cannot be read or decoded is exit code 2', async ({ url }) => {
   const [missing, wrong] = await Promise.all([
     eventail(url, ['publish-event', 'Told', join(folder, 'none.json')]),

@@ -170,9 +170,10 @@ test('kill -9 in the middle loses nothing, and Ctrl-C neither', { timeout: 40_00
   expect(new Set(numbers).size).toBe(2000)
 })
 
-test('the live queue of a service is refused', async ({ url }) => {
+test('the live queue of a service is refused', async ({ url, probe }) => {
+  await probe.declareQueue('pong.commands')
   expect(await eventail(url, ['resurrect', 'pong.commands'])).toMatchObject({
-    code: 2,
+    code: 1,
     stderr: expect.stringContaining('is a live queue'),
   })
 })

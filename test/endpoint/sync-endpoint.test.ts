@@ -113,8 +113,9 @@ test('a thread that was killed is an error within the time limit, and the next c
 
 test('a wrong option is refused with what is wrong', () => {
   expect(() => new SyncEndpoint({ name: 'x', signal: new AbortController().signal } as never)).toThrow(
-    'signal: is for endpoints that do not block',
+    'signal: a SyncEndpoint does not take it',
   )
+  expect(() => new SyncEndpoint({ name: 'x', drainTimeoutMs: 1 } as never)).toThrow('drainTimeoutMs: a SyncEndpoint')
   expect(() => new SyncEndpoint({ name: 'x', timeoutMs: 0 })).toThrow('timeoutMs: must be milliseconds')
   expect(() => new SyncEndpoint({ name: 'x', prefetch: 1 } as never)).toThrow("'prefetch' does not exist")
 })

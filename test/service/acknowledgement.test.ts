@@ -273,7 +273,7 @@ test('a command gets one result, however many its handler sends', async ({ url, 
   }).start({ urls: [url], stderrLevel: 'NONE' })
   await probe.command('talkative.Do')
   await expect.poll(() => refused).toHaveLength(2)
-  expect(refused[0]).toBe("command 'talkative.Do' has its result already: it gets only one")
+  expect(refused[0]).toBe("success: command 'talkative.Do' has its result already: it gets only one")
   await expect.poll(() => probe.counts('talkative.commands')).toEqual({ messages: 0, consumers: 1 })
   expect(results.received.map(jsonOf)).toEqual([1])
 })

@@ -230,11 +230,14 @@ test('while the store is down messages wait, with an ALERT, or are handled all t
 
 test('a handler that settles its messages itself cannot be one of these', async ({ url, probe, dead }) => {
   await using store = createMemoryStore({ namespace: '' })
+  const records = new Records()
   await using _worker = await defineService({
     name: 'manual',
     handlers: [onEvent('Manual', () => SETTLE_LATER, { once: { store } })],
-  }).start({ ...QUIET, urls: [url] })
+  }).start({ ...QUIET, urls: [url], onLog: records.onLog })
   await probe.event('Manual', 1, { messageId: 'm' })
   await dead.next()
+  // trying again cannot help
+  expect(records.of('ALERT')).toEqual([expect.stringContaining("which 'once' cannot follow")])
   expect(await store.peek('done:manual:m')).toBeUndefined()
 })

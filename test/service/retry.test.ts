@@ -270,6 +270,30 @@ describe('the crash guard', () => {
     }
   }, 60_000)
 
+  test('holds nothing against a message that is settled by hand, and comes again for that', async ({
+    url,
+    probe,
+    dead,
+  }) => {
+    await using store = createMemoryStore({ namespace: '' })
+    let tries = 0
+    await using _worker = await defineService({
+      name: 'manual',
+      crashGuard: { store, maxRedeliveries: 1 },
+      handlers: [
+        onEvent('Manual', ({ ack, nack }) => {
+          tries += 1
+          setTimeout(() => void (tries < 5 ? nack({ requeue: true }) : ack()), 5)
+          return SETTLE_LATER
+        }),
+      ],
+    }).start({ ...QUIET, urls: [url] })
+    await probe.event('Manual', undefined, { messageId: 'm1' })
+    await expect.poll(() => tries).toBe(5)
+    await settled(probe, 'manual.events')
+    expect(dead.size).toBe(0)
+  })
+
   test('holds nothing against a message that only lost its connections', async ({ url, probe, dead }) => {
     using _stderr = new CapturedStderr()
     await using proxy = await Proxy.start(Number(new URL(url).port))

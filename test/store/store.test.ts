@@ -340,7 +340,7 @@ test('a fail-over of a group with Sentinel loses no call for good, and no value 
 test('a wrong URL, group or option is refused, without what may be a password', () => {
   const make = (options: object) => () => createTempStore({ namespace: 'x:', ...options })
   for (const url of ['no', 'http://localhost', 'redis://u:ca/nary@host', 'redis://host/words'])
-    expect(make({ url })).toThrow(/^url: of the store/)
+    expect(make({ url })).toThrow(/^url of the store: /)
   expect(make({ url: 'no canary' })).not.toThrow('canary')
   expect(make({ sentinel: { name: 'x', nodes: [] } })).toThrow('sentinel: needs the name of the group')
   expect(make({ password: 'x' })).toThrow("store: 'password' does not exist")

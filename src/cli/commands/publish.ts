@@ -1,5 +1,6 @@
 /** `eventail publish-event` and `publish-configuration`: one message, or many for load, each confirmed by the broker. */
 import { PublishRefusedError, StoppedError, UnroutableError } from '../../errors.ts'
+import { visible } from '../../wire/text.ts'
 import { pause } from '../../transport/reconnect.ts'
 import type { PayloadFormat } from '../../wire/payload.ts'
 import {
@@ -20,6 +21,14 @@ export interface PublishCommandOptions extends BrokerOptions {
   readonly mandatory?: boolean
   readonly repeat?: number
   readonly rate?: number
+}
+
+interface Outcome {
+  confirmed: number
+  unroutable: number
+  refused: number
+  /** What the first refusal said. */
+  why: string
 }
 
 /** Messages that are on their way or wait at the same time, at most. */
@@ -43,15 +52,17 @@ export async function publish(
   await using sender = await Sender.open(broker, `publish-${kind}`, terminal)
   await sender.declare()
   const messenger = sender.messenger(CLI_NAME, format)
-  const outcome = { confirmed: 0, unroutable: 0, refused: 0 }
+  const outcome: Outcome = { confirmed: 0, unroutable: 0, refused: 0, why: '' }
   const send = async (): Promise<void> => {
     try {
       await messenger[kind](name, payload, settings)
       outcome.confirmed += 1
     } catch (error) {
       if (error instanceof UnroutableError) outcome.unroutable += 1
-      else if (error instanceof PublishRefusedError) outcome.refused += 1
-      else throw error instanceof StoppedError ? (sender.broken.reason ?? error) : error
+      else if (error instanceof PublishRefusedError) {
+        outcome.refused += 1
+        outcome.why ||= error.message
+      } else throw error instanceof StoppedError ? (sender.broken.reason ?? error) : error
     }
   }
   const interrupted = new Promise<void>((resolve) => {
@@ -71,14 +82,13 @@ export async function publish(
 
 function conclude(
   name: string,
-  { confirmed, unroutable, refused }: { confirmed: number; unroutable: number; refused: number },
+  { confirmed, unroutable, refused, why }: Outcome,
   seconds: number | undefined,
   terminal: Terminal,
 ): number {
   const speed = seconds === undefined ? '' : ` in ${seconds.toFixed(1)} s (${Math.round(confirmed / seconds)}/s)`
   if (confirmed > 0) terminal.say(`${confirmed} × ${name} confirmed${speed}`)
-  if (refused > 0)
-    terminal.say(`the broker refused ${refused} × ${name}: a queue that it goes to is full or in trouble`)
+  if (refused > 0) terminal.say(`the broker refused ${refused} × ${name}: ${visible(why)}`)
   if (unroutable > 0) terminal.say(`${unroutable} × ${name} came back: no queue is bound for it`)
   if (terminal.signal.aborted) return EXIT.interrupted
   if (refused === 0 && unroutable === 0) return EXIT.ok

@@ -4,7 +4,6 @@ import { type Outcome, rebirthOf, resurrect, type ResurrectSummary } from '../..
 import { receiversOf, type Routes } from '../../management/snapshot.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { type FilterOptions, makeFilter } from '../../observe/filter.ts'
-import { serviceOfQueue } from '../../topology/names.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
@@ -14,7 +13,6 @@ import {
   required,
   takeBroker,
   type Terminal,
-  UsageError,
   onceEach,
   refuseOperands,
 } from '../command-line.ts'
@@ -44,10 +42,6 @@ export async function resurrectCommand(
   const { broker, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
   refuseOperands(rest.slice(1))
-  if (serviceOfQueue(queue) !== undefined && options.force !== true)
-    throw new UsageError(
-      `'${queue}' is a live queue of a service, not one of dead letters; --force does it all the same`,
-    )
   const filter = makeFilter(options, onceEach(terminal))
   const api = managementOf(broker, options.managementUrl, terminal)
   const unknown =
