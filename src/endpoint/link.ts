@@ -2,7 +2,7 @@
  * A connection that publishes and logs for a program that is not a service: made when something is to be sent, made again
  * whenever it is lost, and given up after as many tries as were asked for.
  */
-import { ConnectionError } from '../errors.ts'
+import { ConnectionError, TopologyError } from '../errors.ts'
 import { asError } from '../log/describe-error.ts'
 import { Logger, type LogSink } from '../log/logger.ts'
 import { OutageReport } from '../service/outage.ts'
@@ -26,7 +26,7 @@ export interface LinkOptions {
   readonly replyTo: string
   /** A result came. */
   readonly onReply: (message: IncomingMessage) => void
-  /** No broker could be reached; what was published has been rejected. */
+  /** No broker could be reached, and what was published has been rejected; or the broker refuses the queue for results. */
   readonly onGivenUp: (because: Error) => void
 }
 
@@ -90,8 +90,16 @@ export class Link {
    */
   async expectReplies(): Promise<void> {
     this.#isCalling = true
-    // a connection that was made before has none yet; one that is lost meanwhile gets it when it is made again
-    if (this.#channel !== undefined) await this.#consumeReplies(this.#channel).catch(unlessLost)
+    const [connection, channel] = [this.#connection, this.#channel]
+    // a connection that was made before has none yet
+    if (channel === undefined) return
+    try {
+      await this.#consumeReplies(channel)
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error
+      // what was lost with the connection, or is not known for certain, is done again with the next
+      connection?.fail(error)
+    }
   }
 
   /** Waits until all logs are on their way and everything else is confirmed, and disconnects. What is not confirmed by then is rejected. Never rejects. */
@@ -102,8 +110,12 @@ export class Link {
 
   async #close(): Promise<void> {
     const timeUp = new AbortController()
-    const allSent = Promise.all([this.#publisher.idle(), this.#logChannel.idle()])
-    await Promise.race([allSent, pause(this.#options.settings.drainTimeoutMs, timeUp.signal)])
+    const late = pause(this.#options.settings.drainTimeoutMs, timeUp.signal).then(() => timeUp.abort())
+    // once it has given up nothing more is sent, but for what is published because of that
+    while (this.#living !== undefined && !timeUp.signal.aborted) {
+      const allSent = Promise.all([this.#publisher.idle(), this.#logChannel.idle()]).then(() => timeUp.abort())
+      await Promise.race([allSent, this.#living, late])
+    }
     timeUp.abort()
     this.#closing.abort()
     this.#publisher.close(`endpoint '${this.#options.name}' is closed`)
@@ -169,7 +181,12 @@ export class Link {
     })
     await channel.declareExchanges()
     this.#channel = channel
-    if (this.#isCalling) await this.#consumeReplies(channel)
+    if (this.#isCalling) {
+      await this.#consumeReplies(channel).catch((error: unknown) => {
+        if (error instanceof TopologyError) this.#options.onGivenUp(error)
+        throw error
+      })
+    }
     // a broker that blocks publishers does so at the first message: all channels are open by then
     await this.#logChannel.attach(connection)
     await this.#publisher.attach(connection)
@@ -181,7 +198,13 @@ export class Link {
     this.#consuming ??= channel
       .declareQueue({ name: '', exchange: EXCHANGES.command, bindings: [this.#options.replyTo] })
       .then((queue) => channel.consume('command', queue))
-    await this.#consuming
+    try {
+      await this.#consuming
+    } catch (error) {
+      // publishing goes on without
+      if (error instanceof TopologyError) this.#isCalling = false
+      throw error
+    }
   }
 
   async #disconnect(): Promise<void> {
@@ -223,9 +246,4 @@ function logSinkOf(channel: LogChannel, publish: (message: OutgoingMessage) => v
       return channel.isOpen
     },
   }
-}
-
-/** What was lost with the connection is done again with the next. @throws any other error */
-function unlessLost(error: unknown): void {
-  if (!(error instanceof ConnectionError)) throw error
 }

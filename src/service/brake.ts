@@ -23,6 +23,8 @@ export interface Turn {
 
 interface State {
   failures: number
+  /** Tries that failed since it took hold. */
+  failedTries: number
   /** Until when nobody may try, by the monotonic clock. */
   until: number
   isTrying: boolean
@@ -54,14 +56,14 @@ export class Brake {
 
   /** Waits until the handler may be tried. @returns undefined when the signal aborted before */
   async turn(handler: Handler, signal: () => AbortSignal): Promise<Turn | undefined> {
-    if (!this.isOn(handler)) return this.#turnOf(handler, false)
+    if (!this.isOn(handler)) return this.#turnOf(handler)
     const ended = signal()
     while (this.isOn(handler)) {
       if (ended.aborted) return undefined
       const state = this.#stateOf(handler)
       if (!state.isTrying) {
         state.isTrying = true
-        const turn = this.#turnOf(handler, true)
+        const turn = this.#turnOf(handler, state)
         await pause(state.until - performance.now(), ended)
         if (!ended.aborted) return turn
         turn.end('neither')
@@ -69,18 +71,19 @@ export class Brake {
       }
       await wait(state.waiting, ended)
     }
-    return ended.aborted ? undefined : this.#turnOf(handler, false)
+    return ended.aborted ? undefined : this.#turnOf(handler)
   }
 
-  #turnOf(handler: Handler, isProbe: boolean): Turn {
+  /** @param tried the state of a handler that is held back, and has this one try */
+  #turnOf(handler: Handler, tried?: State): Turn {
     let isEnded = false
     return {
       end: (outcome) => {
         if (isEnded) return
         isEnded = true
         if (outcome === 'succeeded') this.#succeeded(handler)
-        else if (outcome === 'failed') this.#failed(handler)
-        if (isProbe) this.#release(handler)
+        else if (outcome === 'failed') this.#failed(handler, tried !== undefined)
+        if (tried !== undefined) release(tried)
       },
     }
   }
@@ -94,14 +97,16 @@ export class Brake {
     for (const go of state.waiting) go()
   }
 
-  #failed(handler: Handler): void {
+  #failed(handler: Handler, isTry: boolean): void {
     const state = this.#stateOf(handler)
     state.failures += 1
-    const beyond = state.failures - this.#afterFailures
-    if (beyond < 0) return
-    const delayMs = Math.min(this.#maxDelayMs, FIRST_DELAY_MS * 2 ** Math.min(beyond, 20))
+    const begins = state.failures === this.#afterFailures
+    // those that ran already when it took hold say nothing new
+    if (!begins && !isTry) return
+    if (isTry) state.failedTries += 1
+    const delayMs = Math.min(this.#maxDelayMs, FIRST_DELAY_MS * 2 ** Math.min(state.failedTries, 20))
     state.until = performance.now() + delayMs
-    if (beyond === 0)
+    if (begins)
       this.#tell(
         'EMERGENCY',
         `handling '${handler.key}' failed ${state.failures} times in a row: its messages are held back, and tried one at a time`,
@@ -111,19 +116,17 @@ export class Brake {
   #stateOf(handler: Handler): State {
     const known = this.#states.get(handler)
     if (known !== undefined) return known
-    const state: State = { failures: 0, until: 0, isTrying: false, waiting: new Set() }
+    const state: State = { failures: 0, failedTries: 0, until: 0, isTrying: false, waiting: new Set() }
     this.#states.set(handler, state)
     return state
   }
+}
 
-  /** The turn is the next one's. */
-  #release(handler: Handler): void {
-    const state = this.#states.get(handler)
-    if (state === undefined) return
-    state.isTrying = false
-    const [next] = state.waiting
-    next?.()
-  }
+/** The turn is the next one's. */
+function release(state: State): void {
+  state.isTrying = false
+  const [next] = state.waiting
+  next?.()
 }
 
 /** Until it is called, or the signal aborts. */

@@ -87,8 +87,11 @@ export class CrashGuard {
 
 async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    void promise.then(resolve)
+  let onAbort = (): void => {}
+  const aborted = new Promise<void>((resolve) => {
+    onAbort = resolve
+    signal.addEventListener('abort', onAbort, { once: true })
   })
+  await Promise.race([promise, aborted])
+  signal.removeEventListener('abort', onAbort)
 }

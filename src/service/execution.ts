@@ -48,6 +48,8 @@ interface Attempt {
   readonly delivery: Delivery
   readonly context: HandlerContext
   readonly turn: Turn
+  /** What the handler returned, which may go on after its time is up. */
+  running?: unknown
 }
 
 export class Executor {
@@ -85,7 +87,7 @@ export class Executor {
           delivery.nack(true)
           return
         }
-        if (!admission.isAllowed) {
+        if (!admission.isAllowed && delivery.isOpen) {
           attempt.turn.end('neither')
           policy.giveUp(
             delivery,
@@ -158,18 +160,28 @@ export class Executor {
     const key = this.#keyOf(attempt, once)
     const progress: { state: 'waiting' | 'begun' | 'done' } = { state: 'waiting' }
     let answer: unknown
+    let timeIsUp: (error: HandlerTimeoutError) => void = () => {}
+    const late = new Promise<never>((_, reject) => {
+      timeIsUp = reject
+    })
     const work = async (): Promise<boolean> => {
       // another worker held the lock meanwhile, and the connection was lost
       if (delivery.isLost) throw delivery.lostBecause
       progress.state = 'begun'
       try {
         answer = await this.#run(attempt)
-        if (answer === SETTLE_LATER || delivery.isManual)
+        const isSettled = !delivery.isOpen && !delivery.isLost
+        if (answer === SETTLE_LATER || delivery.isManual || isSettled)
           throw new PermanentError(
-            `the handler of '${handler.key}' settles its messages by itself (SETTLE_LATER, or a batch), which 'once' cannot follow: take one of them out`,
+            `the handler of '${handler.key}' settles its messages by itself (SETTLE_LATER, ack, nack, or a batch), which 'once' cannot follow: take one of them out`,
           )
         await this.#answer(context, answer)
       } catch (error) {
+        if (error instanceof HandlerTimeoutError) {
+          timeIsUp(error)
+          // nobody else may begin before this one has ended, or its lock
+          await Promise.allSettled([attempt.running])
+        }
         if (!(await this.#answerError(context, error))) throw error
       }
       await delivery.confirmed()
@@ -177,25 +189,25 @@ export class Executor {
       return true
     }
     try {
-      if (key === undefined) await work()
-      else {
-        const times = { ttlMs: once.ttlMs, lockMs: once.lockMs ?? this.#lockMsOf(attempt), waitMs: LOCK_WAIT_MS }
-        await once.store.peekOrCreate(key, work, times)
-      }
+      const times = { ttlMs: once.ttlMs, lockMs: once.lockMs ?? this.#lockMsOf(attempt), waitMs: LOCK_WAIT_MS }
+      await Promise.race([key === undefined ? work() : once.store.peekOrCreate(key, work, times), late])
     } catch (error) {
       if (!(error instanceof StoreError) || progress.state === 'begun') throw error
       if (progress.state === 'done') context.log.warning(`it was done, and could not be remembered: ${error.message}`)
       else if (once.whenDown === 'handle' && !(error instanceof StoreBusyError)) {
         context.log.warning(`it may be handled twice: ${error.message}`)
-        await work()
+        await Promise.race([work(), late])
       } else {
         turn.end('neither')
         void this.#giveBackLater(delivery, context, error)
         return
       }
     }
-    if (progress.state === 'waiting')
+    if (progress.state === 'waiting') {
+      // nothing was tried
+      turn.end('neither')
       context.log.debug(`${context.routingKey} was handled before, and is not handled again`)
+    }
     await this.#acknowledge(attempt)
     this.#configure(attempt, answer)
   }
@@ -239,10 +251,12 @@ export class Executor {
   }
 
   /** @throws what the handler throws; HandlerTimeoutError when its time is up, and then its late outcome means nothing */
-  #run({ handler, delivery, context }: Attempt): unknown {
+  #run(attempt: Attempt): unknown {
+    const { handler, delivery, context } = attempt
     const timeoutMs = handler.timeoutMs ?? this.#parts.timeoutMs
-    const running: unknown = handler.run(context as never)
-    if (!(running instanceof Promise) || timeoutMs === Infinity) return running
+    const returned: unknown = handler.run(context as never)
+    attempt.running = returned
+    if (!isThenable(returned) || timeoutMs === Infinity) return returned
     return new Promise((resolve, reject) => {
       let isOverdue = false
       const timer = setTimeout(() => {
@@ -256,7 +270,7 @@ export class Executor {
         clearTimeout(timer)
         if (isOverdue) this.#overdue -= 1
       }
-      running.then(
+      returned.then(
         (answer: unknown) => {
           end()
           resolve(answer)
@@ -277,6 +291,11 @@ function endingBoth(turn: Turn, admission: Admission): Turn {
       admission.end()
     },
   }
+}
+
+/** Promises of other libraries are none of the runtime's own. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
 /** A caller that is gone gets no answer: that is its affair, and the returned-message hook has been told. */

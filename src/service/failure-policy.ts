@@ -58,6 +58,7 @@ export class FailurePolicy {
 
   /** To the dead letters. */
   giveUp(delivery: Delivery, full: string): void {
+    this.#failures.delete(delivery.message.properties.messageId ?? '')
     this.#log('EMERGENCY', delivery, `Giving up on ${delivery.message.routingKey}`, full)
     delivery.nack(false)
   }

@@ -163,7 +163,7 @@ test('a channel that gives no confirms and cannot be replaced ends the connectio
   proxy.freeze('down')
   expect(await outcomeOf(worker.publish('Mute', 1))).toBe('ok')
   expect(jsonOf(await arrived.next())).toBe(1)
-  expect(records.of('WARNING').at(-1)).toContain('connection lost: no channel to publish on could be opened')
+  expect(records.of('WARNING').at(-1)).toMatch(/^connection lost: amqp:.*: no channel to publish on could be opened: /)
 })
 
 test('what the broker refused for now counts for the buffer as well', async ({ url, probe, management }) => {
