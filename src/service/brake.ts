@@ -38,15 +38,18 @@ export class Brake {
   readonly #afterFailures: number
   readonly #maxDelayMs: number
   readonly #tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void
+  readonly #pause: typeof pause
   readonly #states = new Map<Handler, State>()
 
   constructor(
     { afterFailures, maxDelayMs }: Required<OutageBrake>,
     tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void,
+    pauseFor = pause,
   ) {
     this.#afterFailures = afterFailures
     this.#maxDelayMs = maxDelayMs
     this.#tell = tell
+    this.#pause = pauseFor
   }
 
   /** Whether the messages of a handler are held back. */
@@ -64,7 +67,7 @@ export class Brake {
       if (!state.isTrying) {
         state.isTrying = true
         const turn = this.#turnOf(handler, state)
-        await pause(state.until - performance.now(), ended)
+        await this.#pause(state.until - performance.now(), ended)
         if (!ended.aborted) return turn
         turn.end('neither')
         return undefined

@@ -241,6 +241,52 @@ describe('a call', () => {
   })
 })
 
+describe('an endpoint whose queue for results', () => {
+  test('was answered for too late goes on with another connection', async ({ url }) => {
+    await using proxy = await proxyTo(url)
+    await using _greeter = await greeter.start({ ...QUIET, urls: [url] })
+    await using caller = new Endpoint({ ...QUIET, name: 'late', urls: [proxy.through(url)], connectTimeoutMs: 500 })
+    await caller.publish('Warm', 1)
+    proxy.freeze('down')
+    const first = outcomeOf(caller.call(Greet, { who: 'Ada' }, { timeoutMs: 10_000 }))
+    await expect.poll(() => proxy.opened, { timeout: 10_000 }).toBeGreaterThan(1)
+    proxy.pass()
+    expect(await first).toBe('ok')
+    expect(await outcomeOf(caller.call(Greet, { who: 'Bob' }, { timeoutMs: 10_000 }))).toBe('ok')
+  })
+
+  test('is not allowed says so to each call, and publishes all the same', async ({ url, management }) => {
+    const own = '^(events|commands|configurations|logs)$'
+    await management.createUser('no-queues', 'secret', { configure: own, write: '.*', read: '.*' })
+    const limited = new URL(url)
+    limited.username = 'no-queues'
+    limited.password = 'secret'
+    await using caller = new Endpoint({ ...QUIET, name: 'limited', urls: [limited.href] })
+    const outcomes: string[] = []
+    for (let n = 0; n < 2; n++) {
+      outcomes.push(await outcomeOf(caller.publish('Told', n)))
+      outcomes.push(await outcomeOf(caller.call(Greet, { who: 'Ada' }, { timeoutMs: 10_000 })))
+    }
+    outcomes.push(await outcomeOf(caller.publish('Told', 'last')))
+    expect(outcomes).toEqual(['ok', 'TOPOLOGY', 'ok', 'TOPOLOGY', 'ok'])
+  })
+})
+
+test('an endpoint that has given up closes at once', async ({ url }) => {
+  await using proxy = await proxyTo(url)
+  proxy.refuse()
+  const gone = new Endpoint({
+    ...QUIET,
+    name: 'gone',
+    urls: [proxy.through(url)],
+    maxRetries: 0,
+    drainTimeoutMs: 15_000,
+  })
+  expect(await outcomeOf(gone.publish('Lost', 1))).toBe('CONNECTION')
+  const closing = gone.close().then(() => 'closed')
+  expect(await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, 5_000, 'waits'))])).toBe('closed')
+})
+
 test('a wrong option is refused with what is wrong', () => {
   expect(() => new Endpoint({ name: 'web', prefetch: 3 } as never)).toThrow("endpoint: 'prefetch' does not exist")
   expect(() => new Endpoint({ name: 'web', maxRetries: -1 })).toThrow('maxRetries: must be a whole number of 0 or more')

@@ -241,3 +241,91 @@ test('a handler that settles its messages itself cannot be one of these', async 
   expect(records.of('ALERT')).toEqual([expect.stringContaining("which 'once' cannot follow")])
   expect(await store.peek('done:manual:m')).toBeUndefined()
 })
+
+test('a message that its handler gave back itself is not remembered as done', async ({ url, probe }) => {
+  await using store = createMemoryStore({ namespace: '' })
+  const tries: unknown[] = []
+  await using _worker = await defineService({
+    name: 'returned',
+    handlers: [
+      onEvent(
+        'Returned',
+        async ({ payload, nack }) => {
+          tries.push(payload)
+          if (tries.length < 3) await nack({ requeue: true })
+        },
+        { once: { store } },
+      ),
+    ],
+  }).start({ ...QUIET, urls: [url] })
+  await probe.event('Returned', 1, { messageId: 'm' })
+  await settled(probe, 'returned.events')
+  expect(tries).toHaveLength(3)
+  expect(await store.peek('done:returned:m')).toBe(true)
+})
+
+test('a message whose handler is overdue is not begun again before that one has ended', async ({
+  url,
+  probe,
+  dead,
+}) => {
+  await using store = createMemoryStore({ namespace: '' })
+  const ends: (() => void)[] = []
+  let running = 0
+  await using _worker = await defineService({
+    name: 'overdue',
+    handlerTimeoutMs: 100,
+    handlers: [
+      onEvent(
+        'Overdue',
+        async () => {
+          running += 1
+          await new Promise<void>((resolve) => void ends.push(resolve))
+          running -= 1
+        },
+        { once: { store, lockMs: 60_000 } },
+      ),
+    ],
+  }).start({ ...QUIET, urls: [url] })
+  await probe.event('Overdue', 1, { messageId: 'm' })
+  await expect.poll(() => ends.length).toBe(1)
+  // it has failed, and waits beside the lock
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  expect(running).toBe(1)
+  expect(ends).toHaveLength(1)
+  ends[0]?.()
+  await expect.poll(() => ends.length).toBe(2)
+  await dead.next()
+  expect(running).toBe(1)
+  ends[1]?.()
+})
+
+test('a message that was handled before says nothing of the outage that holds the others back', async ({
+  url,
+  probe,
+  dead,
+}) => {
+  await using store = createMemoryStore({ namespace: '' })
+  await store.set('done:steady:before', true)
+  const records = new Records()
+  await using _worker = await defineService({
+    name: 'steady',
+    outageBrake: { afterFailures: 2, maxDelayMs: 50 },
+    prefetch: 20,
+    handlers: [
+      onEvent(
+        'Steady',
+        () => {
+          throw new Error('down')
+        },
+        { once: { store } },
+      ),
+    ],
+  }).start({ ...QUIET, urls: [url], onLog: records.onLog })
+  for (let n = 0; n < 4; n++) await probe.event('Steady', n, { messageId: `m${n}` })
+  await expect.poll(() => records.of('EMERGENCY').some((text) => text.includes('in a row'))).toBe(true)
+  for (let n = 0; n < 4; n++) await probe.event('Steady', n, { messageId: 'before' })
+  await expect.poll(() => records.of('DEBUG').filter((text) => text.includes('was handled before')).length).toBe(4)
+  expect(records.of('NOTICE')).toEqual([])
+  expect(dead.size).toBe(0)
+})

@@ -134,6 +134,19 @@ describe('a handler that does not end in its time', () => {
     expect(published.size).toBe(0)
   })
 
+  test('is one that returns a promise of whatever library', async ({ url, probe, dead }) => {
+    const records = new Records()
+    await using _worker = await defineService({
+      name: 'thenable',
+      handlerTimeoutMs: 100,
+      // oxlint-disable-next-line unicorn/no-thenable -- that is what it is about
+      handlers: [onEvent('Thenable', () => ({ then: () => {} }))],
+    }).start({ ...QUIET, urls: [url], onLog: records.onLog })
+    await probe.event('Thenable')
+    await dead.next()
+    expect(records.of('ALERT')[0]).toContain("the handler of 'Thenable' did not end within 100 ms")
+  })
+
   test('may have a time of its own, or all the time there is', async ({ url, probe }) => {
     const done: unknown[] = []
     const work = (name: string, ms: number) => async (): Promise<void> => {
