@@ -267,7 +267,10 @@ describe('the crash guard', () => {
     let stop: () => unknown = () => {}
     const supervising = supervise()
     try {
-      await expect.poll(() => probe.counts('deadly.events').catch(() => undefined), { timeout: 10_000 }).toBeDefined()
+      // its queue is bound when it consumes
+      await expect
+        .poll(() => probe.counts('deadly.events').catch(() => undefined), { timeout: 15_000 })
+        .toEqual({ messages: 0, consumers: 1 })
       await probe.event('Deadly', 'kill', { messageId: 'm1' })
       await probe.event('Deadly', 'good', { messageId: 'm2' })
       await expect
