@@ -2,6 +2,7 @@
  * The life of one worker: sessions one after the other, for ever, until it is stopped; then it finishes what it has
  * begun, in bounded time, and gives the rest back to the broker.
  */
+import { setMaxListeners } from 'node:events'
 import { EventailError, StoppedError, TopologyError } from '../errors.ts'
 import { asError, describeError } from '../log/describe-error.ts'
 import { Logger } from '../log/logger.ts'
@@ -90,6 +91,8 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options
+    // each message that waits for something listens, too
+    setMaxListeners(0, this.#stopRequest.signal)
     const { service, settings } = options
     this.#logger = new Logger({
       service,
