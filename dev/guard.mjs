@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process'
 // Lines read: `+PID` process group to kill, `-PID` it is gone, `done` nothing is left to do.
 const SCRIPT = `
 directory=$1
+command=$2
 groups=' '
 while IFS= read -r line; do
   case $line in
@@ -20,6 +21,7 @@ while IFS= read -r line; do
   esac
 done
 for group in $groups; do kill -9 -"$group" 2>/dev/null; done
+[ -z "$command" ] || eval "$command" 2>/dev/null
 [ -n "$directory" ] || exit 0
 # a process writes until it is quite gone
 for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -40,11 +42,12 @@ done
 /**
  * Starts a guard.
  *
- * @param {{ directory?: string }} [options] `directory` is removed, with all that is in it, when this program dies
+ * @param {{ directory?: string, command?: string }} [options] when this program dies `command`, for the shell, is run, and
+ *   `directory` removed with all that is in it
  * @returns {Guard}
  */
-export function startGuard({ directory = '' } = {}) {
-  const shell = spawn('/bin/sh', ['-c', SCRIPT, 'eventail-guard', directory], {
+export function startGuard({ directory = '', command = '' } = {}) {
+  const shell = spawn('/bin/sh', ['-c', SCRIPT, 'eventail-guard', directory, command], {
     cwd: '/',
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

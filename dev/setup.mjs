@@ -16,6 +16,8 @@ const DEBIAN = {
   'python3-cbor2': () => pythonHas('cbor2'),
   'redis-server': () => onPath('redis-server'),
   'python3-redis': () => pythonHas('redis'),
+  iproute2: () => onPath('ip'),
+  faketime: () => onPath('faketime'),
   zsh: () => onPath('zsh'),
   fish: () => onPath('fish'),
 }

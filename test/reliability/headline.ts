@@ -43,7 +43,12 @@ const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding:
 say(
   `${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}, RabbitMQ ${version}, ${commit}`,
 )
-const calm = await runPipeline({ ...options, messages: Math.min(20_000, options.messages), serviceKills: 0, brokerKills: 0 })
+const calm = await runPipeline({
+  ...options,
+  messages: Math.min(20_000, options.messages),
+  serviceKills: 0,
+  brokerKills: 0,
+})
 say(`undisturbed: ${lineOf(calm)}`)
 let failed = calm.problems.length
 for (let n = 1; n <= Number(values.runs); n++) {

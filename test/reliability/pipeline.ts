@@ -20,7 +20,7 @@ export interface ProgramOptions {
   readonly urls: readonly string[]
   readonly prefetch: number
   /** Where `once` remembers; undefined: without `once`. */
-  readonly redisUrl?: string
+  readonly redis?: { readonly url: string; readonly namespace: string }
 }
 
 export interface PipelineOptions {
@@ -70,6 +70,8 @@ const CONSUMERS = 5
 const STAGES = 3
 const DRAIN_MS = 15_000
 const SETTLE_MS = 30_000
+/** Longer than any recovery, and than it may take until the next kill. */
+const STALL_MS = 180_000
 
 export async function runPipeline(options: PipelineOptions): Promise<PipelineReport> {
   const directory = mkdtempSync(join(tmpdir(), 'eventail-pipeline-'))
@@ -106,6 +108,7 @@ class Run {
   readonly #confirmed: Ledger
   readonly #sink: Ledger
   readonly #fleet: Fleet
+  readonly #redis: ProgramOptions['redis']
   readonly #store: TempStore | undefined
   /** Numbers whose work was done and not remembered when a process was killed, by how often. */
   readonly #unremembered = new Map<string, number>()
@@ -117,8 +120,9 @@ class Run {
     this.#confirmed = new Ledger(this.#files.confirmed)
     this.#sink = new Ledger(this.#files.sink)
     this.#fleet = new Fleet(process.env['EVENTAIL_PIPELINE_LOG'] ?? join(directory, 'log'))
-    this.#store =
-      options.redisUrl === undefined ? undefined : createTempStore({ namespace: 'pipeline:', url: options.redisUrl })
+    // of another run nothing is remembered
+    if (options.redisUrl !== undefined) this.#redis = { url: options.redisUrl, namespace: `${this.#vhost}:` }
+    this.#store = this.#redis && createTempStore(this.#redis)
   }
 
   async run(): Promise<PipelineReport> {
@@ -129,10 +133,9 @@ class Run {
     const before = await this.#untilConsuming()
     const began = performance.now()
     fleet.start(this.#producer())
-    await this.#breakThings()
+    const problems = await this.#breakThings()
     const lastFault = performance.now()
     const left = messages - this.#sink.read().unique
-    const problems: string[] = []
     await Promise.race([this.#untilThrough(), delay(this.#longestDrainMs(left), undefined, { ref: false })])
     const through = performance.now()
     if (this.#sink.read().unique < messages)
@@ -228,17 +231,17 @@ class Run {
   }
 
   #program(name: string, script: string, own: object): Program {
-    const { nodes, redisUrl } = this.#options
+    const { nodes } = this.#options
     const first = Math.floor(Math.random() * nodes.length)
     const urls = [...nodes.slice(first), ...nodes.slice(0, first)].map(({ url }) => `${url}/${this.#vhost}`)
-    const options = { ...own, urls, prefetch: PREFETCH, ...(redisUrl === undefined ? {} : { redisUrl }) }
+    const options = { ...own, urls, prefetch: PREFETCH, ...(this.#redis && { redis: this.#redis }) }
     const runner = script.endsWith('.py') ? '/usr/bin/python3' : process.execPath
     const file = fileURLToPath(new URL(script, import.meta.url))
     return { name, command: [runner, file, JSON.stringify(options)] }
   }
 
-  /** Kills at random moments, all of them while messages flow. */
-  async #breakThings(): Promise<void> {
+  /** Kills at random moments, all of them while messages flow. @returns what kept it from that */
+  async #breakThings(): Promise<string[]> {
     const { messages, serviceKills, brokerKills } = this.#options
     const kinds = shuffled([
       ...Array.from({ length: serviceKills }, () => 'service' as const),
@@ -246,11 +249,16 @@ class Run {
     ])
     const moments = kinds.map(() => messages * (0.02 + 0.93 * Math.random())).toSorted((a, b) => a - b)
     for (const [n, kind] of kinds.entries()) {
-      while (this.#sink.read().unique < (moments[n] ?? 0)) await delay(20)
+      const deadline = performance.now() + STALL_MS
+      while (this.#sink.read().unique < (moments[n] ?? 0)) {
+        if (performance.now() > deadline) return [`stalled at ${this.#sink.unique} for ${ms(STALL_MS)}`]
+        await delay(20)
+      }
       await delay(300 * Math.random())
       if (kind === 'service') this.#killService()
       else await this.#killBroker(kinds[n + 1] === 'service' && Math.random() < 0.5)
     }
+    return []
   }
 
   #killService(): void {

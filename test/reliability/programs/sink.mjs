@@ -7,9 +7,9 @@ import { defineService, onEvent } from 'eventail'
 import { createTempStore } from 'eventail/store'
 
 /** @type {import('../pipeline.ts').ProgramOptions & { service: string, from: string, ledger: string }} */
-const { urls, service, from, ledger, prefetch, redisUrl } = JSON.parse(process.argv[2] ?? '')
+const { urls, service, from, ledger, prefetch, redis } = JSON.parse(process.argv[2] ?? '')
 
-const store = redisUrl === undefined ? undefined : createTempStore({ namespace: 'pipeline:', url: redisUrl })
+const store = redis && createTempStore(redis)
 const seqOf = (/** @type {import('eventail').EventContext} */ { payload }) =>
   String(/** @type {{ seq: number }} */ (payload).seq)
 

@@ -3,9 +3,9 @@ import { defineService, onEvent } from 'eventail'
 import { createTempStore } from 'eventail/store'
 
 /** @type {import('../pipeline.ts').ProgramOptions & { service: string, from: string, to: string }} */
-const { urls, service, from, to, prefetch, redisUrl } = JSON.parse(process.argv[2] ?? '')
+const { urls, service, from, to, prefetch, redis } = JSON.parse(process.argv[2] ?? '')
 
-const store = redisUrl === undefined ? undefined : createTempStore({ namespace: 'pipeline:', url: redisUrl })
+const store = redis && createTempStore(redis)
 const key = (/** @type {import('eventail').EventContext} */ { payload }) =>
   String(/** @type {{ seq: number }} */ (payload).seq)
 let pending = 0
