@@ -7,8 +7,8 @@ import { InvalidSettingError, StoreError } from '../errors.ts'
 /** How to reach Redis. */
 export interface RedisOptions {
   /**
-   * `redis://user:password@host:6379/0`, or `rediss://` for TLS; the path is the number of the database. With `sentinel` only its
-   * user, password and database count.
+   * `redis://user:password@host:6379/0`, or `rediss://` for TLS; the path is the number of the database. With `sentinel` its host
+   * and port do not count.
    * @default 'redis://localhost:6379'
    */
   readonly url?: string
