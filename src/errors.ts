@@ -147,7 +147,7 @@ export class ManagementError extends EventailError {
   readonly code = 'MANAGEMENT'
 }
 
-/** The temporary store cannot be reached in time, refuses a command, or was closed. */
+/** The temporary store cannot be reached in time, refuses a command, was closed, or lacks its package. */
 export class StoreError extends EventailError {
   /** `STORE`, or that of the class below. */
   readonly code: string = 'STORE'
