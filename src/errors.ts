@@ -7,6 +7,7 @@
 
 /** The base of all errors thrown by the toolkit. `code` never changes between versions. */
 export abstract class EventailError extends Error {
+  /** Tells the kind of error, as in `UNROUTABLE`; one for each class, as docs/errors.md lists them. */
   abstract readonly code: string
 
   constructor(message: string, options?: ErrorOptions) {
@@ -15,7 +16,7 @@ export abstract class EventailError extends Error {
   }
 }
 
-/** A setting, a name or a pattern given to the toolkit cannot work. Thrown before anything is sent. */
+/** A setting, a name, a pattern or an option given to the toolkit cannot work. Thrown before anything is sent. */
 export class InvalidSettingError extends EventailError {
   readonly code = 'INVALID_SETTING'
   /** The setting, as it is written in code. */
@@ -27,7 +28,7 @@ export class InvalidSettingError extends EventailError {
   }
 }
 
-/** A value cannot be sent as a payload: the message says which part of it and why. Nothing was sent. */
+/** A value cannot be sent as a payload, or is larger than `maxPayloadBytes`: the message says what and why. Nothing was sent. */
 export class PayloadEncodeError extends EventailError {
   readonly code = 'PAYLOAD_ENCODE'
 }
@@ -37,9 +38,11 @@ export class PayloadDecodeError extends EventailError {
   readonly code = 'PAYLOAD_DECODE'
 }
 
-/** One problem that a schema found. `path` is like `items[3].price`, empty for the payload itself. */
+/** One problem that a schema found. */
 export interface ContractIssue {
+  /** Where, as in `items[3].price`; empty for the payload itself. */
   readonly path: string
+  /** What the schema says of it. */
   readonly message: string
 }
 
@@ -49,6 +52,7 @@ export interface ContractIssue {
  */
 export class ContractError extends EventailError {
   readonly code = 'CONTRACT'
+  /** Everything that the schema found. */
   readonly issues: readonly ContractIssue[]
 
   constructor(subject: string, issues: readonly ContractIssue[]) {
@@ -60,15 +64,15 @@ export class ContractError extends EventailError {
 
 /**
  * The documented error outcome of a command: throw it from a command handler, and the caller gets a result with status
- * `error` and this payload. It is an answer, not a failure: the command is acknowledged.
+ * `error` and this payload. It is an answer, not a failure: the command is acknowledged. A call of an endpoint rejects with it.
  */
 export class CommandError<E = unknown> extends EventailError {
   readonly code = 'COMMAND_ERROR'
-  /** What the caller receives. */
+  /** As it was given; where a call of an endpoint rejects, the payload of the error result. */
   readonly payload: E
 
   /**
-   * @param payload what the caller receives; a string becomes `{ reason: string }`
+   * @param payload what the caller receives; a string arrives as `{ reason: string }`
    */
   constructor(payload: E, options?: ErrorOptions) {
     super(typeof payload === 'string' ? payload : 'the command answered with an error result', options)
@@ -87,6 +91,7 @@ export class PermanentError extends EventailError {
 /** A handler did not end within its time: it has failed, and whatever it still does or publishes means nothing any more. */
 export class HandlerTimeoutError extends EventailError {
   readonly code = 'HANDLER_TIMEOUT'
+  /** Of the message that was handled. */
   readonly routingKey: string
 
   constructor(routingKey: string, timeoutMs: number) {
@@ -100,6 +105,7 @@ export class HandlerTimeoutError extends EventailError {
 /** The delivery breaks the wire protocol. Redelivery cannot help: it is dead-lettered at once. */
 export class InvalidMessageError extends EventailError {
   readonly code = 'INVALID_MESSAGE'
+  /** Of the message that came in. */
   readonly routingKey: string
 
   constructor(routingKey: string, problem: string, options?: ErrorOptions) {
@@ -111,6 +117,7 @@ export class InvalidMessageError extends EventailError {
 /** No handler was registered for a message that the broker delivered: dead-lettered at once. */
 export class NoHandlerError extends EventailError {
   readonly code = 'NO_HANDLER'
+  /** Of the message that came in. */
   readonly routingKey: string
 
   constructor(kind: string, routingKey: string, mend = 'check your subscriptions!') {
@@ -121,6 +128,7 @@ export class NoHandlerError extends EventailError {
 
 /** The broker cannot be reached, or the connection to it broke. */
 export class ConnectionError extends EventailError {
+  /** `CONNECTION`, or that of the class below. */
   readonly code: string = 'CONNECTION'
 }
 
@@ -139,8 +147,9 @@ export class ManagementError extends EventailError {
   readonly code = 'MANAGEMENT'
 }
 
-/** The temporary store cannot be reached in time, refuses a command, or was closed. */
+/** The temporary store cannot be reached in time, refuses a command, was closed, or lacks its package. */
 export class StoreError extends EventailError {
+  /** `STORE`, or that of the class below. */
   readonly code: string = 'STORE'
 }
 
@@ -155,7 +164,9 @@ export class StoreBusyError extends StoreError {
 
 /** Base of the outcomes of a publish that was not confirmed (or that reached no queue although it had to). */
 export abstract class PublishError extends EventailError {
+  /** Where it was published. */
   readonly exchange: string
+  /** Of the message. */
   readonly routingKey: string
   /** What became of the message, as the second half of a sentence. */
   readonly problem: string
@@ -173,7 +184,7 @@ export class UnroutableError extends PublishError {
   readonly code = 'UNROUTABLE'
 }
 
-/** The broker closed the channel because of this message (missing exchange, no permission, too large). */
+/** The broker closed the channel because of this message (no permission, too large), or it cannot be written as AMQP. */
 export class PublishRefusedError extends PublishError {
   readonly code = 'PUBLISH_REFUSED'
 }
@@ -183,7 +194,7 @@ export class PublishBufferFullError extends PublishError {
   readonly code = 'PUBLISH_BUFFER_FULL'
 }
 
-/** The broker blocked publishers for longer than `blockedTimeoutMs`. */
+/** The broker blocked publishers for longer than `blockedTimeoutMs`. It may have the message or not. */
 export class BlockedTimeoutError extends PublishError {
   readonly code = 'BLOCKED_TIMEOUT'
 }
@@ -193,7 +204,7 @@ export class PublishTimeoutError extends PublishError {
   readonly code = 'PUBLISH_TIMEOUT'
 }
 
-/** A command that was called got no result in time. It may have been handled all the same, or be handled later. */
+/** A command that was called got no result in time. It may have been handled, or be handled later. */
 export class CallTimeoutError extends EventailError {
   readonly code = 'CALL_TIMEOUT'
   /** The routing key of the command. */
@@ -216,7 +227,7 @@ export class DeliveryLostError extends EventailError {
   readonly code = 'DELIVERY_LOST'
 }
 
-/** The service was stopped before this could be done. */
+/** The service was stopped, or the endpoint closed, before this could be done. */
 export class StoppedError extends EventailError {
   readonly code = 'STOPPED'
 }

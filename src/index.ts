@@ -9,6 +9,7 @@ export {
   defineEvent,
   type EventContract,
   type InputOf,
+  type OptionalSchema,
   type OutputOf,
   type Schema,
 } from './contracts/contract.ts'
@@ -71,15 +72,18 @@ export type { OutageBrake } from './service/brake.ts'
 export type { CrashGuardOptions } from './service/crash-guard.ts'
 export type { RetryPolicy } from './service/failure-policy.ts'
 export {
+  type EventAnswer,
   type Handler,
+  type HandlerKind,
   type HandlerOptions,
+  type HandlerSchemas,
   onCommand,
   onConfiguration,
   onEvent,
   onResult,
   type ResultOptions,
 } from './service/handlers.ts'
-export type { OnceOptions } from './service/once.ts'
+export type { Once, OnceOptions } from './service/once.ts'
 export type { Hooks } from './service/hooks.ts'
 export { Service, type ServiceClassOptions } from './service/service-class.ts'
 export type { PublishLimit, ServiceSettings, StartOptions } from './service/settings.ts'

@@ -12,19 +12,19 @@ import { HandlerContext } from '../service/handler-context.ts'
 
 /** When a batch is handled, and how. `C` is the context of the handlers that push into it. */
 export interface BatchOptions<C extends MessageContext> {
-  /** The batch is handled when it has this many messages. The service's `prefetch` must be at least as large. */
+  /** The batch is handled when it has this many messages. With a smaller `prefetch` of the service only time ends it. */
   readonly maxEntries: number
   /** It is handled this many milliseconds after its first message at the latest. */
   readonly timeoutMs: number
-  /** Handles the messages, in the order in which they were pushed. Throws: all of them once more, then dead-lettered. */
+  /** Handles the messages, in the order in which they were pushed. Throws: each of them has failed, as in its own handler. */
   readonly handle: (messages: readonly C[]) => unknown
 }
 
 /** Collects messages that are handled together. */
 export interface Batch<C extends MessageContext> {
-  /** Adds a message; can be given to `onEvent` as it is. Returns what the handler has to return. */
+  /** Adds a message; can be given to `onEvent` as it is. Takes the context itself, not a copy. Returns what the handler has to return. */
   readonly push: (context: C) => SettleLater
-  /** Handles what is there now. Resolves when that is done; never rejects. */
+  /** Handles what is there now, `maxEntries` at most. Resolves when that is done; never rejects. */
   readonly flush: () => Promise<void>
   /** How many messages wait in the batch. */
   readonly size: number
@@ -32,7 +32,7 @@ export interface Batch<C extends MessageContext> {
 
 /**
  * Makes a batch processor. One per kind of message; all are independent.
- * @throws InvalidSettingError when a limit is not a positive whole number
+ * @throws InvalidSettingError when a limit is not a positive whole number (2_147_483_647 at most), or `handle` is no function
  */
 export function createBatch<C extends MessageContext>(options: BatchOptions<C>): Batch<C> {
   checkOptions('batch', options, ['maxEntries', 'timeoutMs', 'handle'])

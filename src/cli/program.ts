@@ -113,9 +113,12 @@ function declareSenders(declare: Declare): void {
       },
     })
       .addOption(payloadFormat())
-      .option('--conversation <id>', 'the conversation that it belongs to (default: a new one)')
+      .option(
+        '--conversation <id>',
+        `the conversation that it belongs to (default: ${kind === 'event' ? 'a new one' : 'none'})`,
+      )
       .option('--mandatory', 'fail when no queue takes it')
-      .option('--repeat <n>', 'publish it so many times', wholeOption('--repeat', 1))
+      .option('--repeat <n>', 'publish it so many times (default: 1)', wholeOption('--repeat', 1))
       .option('--rate <n>', 'so many a second at most', numberOption('--rate', 0.001))
   }
   declare({
@@ -151,7 +154,7 @@ function declareRepairs(declare: Declare): void {
     .option(...MANAGEMENT)
     .option(
       '--force',
-      'also for a live queue, whose messages lose the one retry that each has, and a quorum queue with a limit',
+      'also a live queue (of a service, or with consumers), whose messages lose the one retry that each has, and a quorum queue with a limit',
     )
 
   declare({
@@ -174,19 +177,22 @@ function declareRepairs(declare: Declare): void {
     .option('--dry-run', 'only list what would go where, and who would receive it')
     .option('--canary', 'begin with 1, 2, 5, 10… and stop when letters come back dead')
     .option(...MANAGEMENT)
-    .option('--json', 'one envelope in JSON a line, with what became of the letter')
-    .option('--force', 'also from a live queue of a service, or a quorum queue with a delivery limit')
+    .option('--json', 'one envelope in JSON a line, with what became of the letter (docs/cli.md)')
+    .option(
+      '--force',
+      'also from a live queue (of a service, or with consumers), or a quorum queue with a delivery limit',
+    )
 
   declare({
     name: 'dead',
     usage: '[amqp_url] [queue...]',
-    description: 'show what is in the dead-letter queues, by name, service and reason',
+    description: 'show what is in the dead-letter queues, by name, queue of death and reason',
     examples: ['dead', 'dead dead-letters --json', 'dead --watch'],
     load: async () => (await import('./commands/dead.ts')).dead,
   })
     .option('--watch', 'show letters as they die, with the reason from the log bus')
     .option('--exchange <name>', 'the dead-letter exchange to watch (default: am-dlx)')
-    .option('--force', 'also a live queue of a service, or a quorum queue with a delivery limit')
+    .option('--force', 'also a live queue (of a service, or with consumers), or a quorum queue with a delivery limit')
     .option(...MANAGEMENT)
     .option('--json', 'one object in JSON a line')
 }

@@ -25,13 +25,16 @@ export interface EventContract<S extends OptionalSchema = OptionalSchema> {
   readonly kind: 'event'
   /** The routing key: `SubjectPastParticiple`, as in `ConversationStarted`. */
   readonly name: string
+  /** The schema; undefined for none. */
   readonly payload: S
 }
 
 /** A configuration: its name and the schema of its payload. Made by {@link defineConfiguration}. */
 export interface ConfigurationContract<S extends OptionalSchema = OptionalSchema> {
   readonly kind: 'configuration'
+  /** The routing key, like that of an event. */
   readonly name: string
+  /** The schema; undefined for none. */
   readonly payload: S
 }
 
@@ -44,16 +47,23 @@ export interface CommandContract<
   readonly kind: 'command'
   /** The routing key: `logical_service.VerbObject`, as in `voxo.TranscribeAudio`. */
   readonly name: string
+  /** The schema of its payload; undefined for none, here and below. */
   readonly payload: P
+  /** That of a result with status `success`. */
   readonly result: R
+  /** That of a result with status `error`. */
   readonly error: E
 }
 
 /**
- * Describes an event: a business fact that its service publishes for whoever cares.
+ * Describes an event: a business fact that its service publishes for whoever cares. Without a schema its payload is `unknown`.
  * @throws InvalidSettingError when the name cannot be a routing key
  */
 export function defineEvent(name: string): EventContract<undefined>
+/**
+ * Describes an event with the schema of its payload, which is checked when it is sent and when it comes in.
+ * @throws InvalidSettingError when the name cannot be a routing key, or the schema is none
+ */
 export function defineEvent<S extends Schema>(name: string, payload: S): EventContract<S>
 export function defineEvent(name: string, payload?: Schema): EventContract {
   checkRoutingKey('event name', name)
@@ -62,10 +72,14 @@ export function defineEvent(name: string, payload?: Schema): EventContract {
 }
 
 /**
- * Describes a configuration: what services wait for before they work.
+ * Describes a configuration: what services wait for before they work. Without a schema its payload is `unknown`.
  * @throws InvalidSettingError when the name cannot be a routing key
  */
 export function defineConfiguration(name: string): ConfigurationContract<undefined>
+/**
+ * Describes a configuration with the schema of its payload, which is checked when it is sent and when it comes in.
+ * @throws InvalidSettingError when the name cannot be a routing key, or the schema is none
+ */
 export function defineConfiguration<S extends Schema>(name: string, payload: S): ConfigurationContract<S>
 export function defineConfiguration(name: string, payload?: Schema): ConfigurationContract {
   checkRoutingKey('configuration name', name)
@@ -75,6 +89,7 @@ export function defineConfiguration(name: string, payload?: Schema): Configurati
 
 /** The schemas of a command; each may be left out. */
 export interface CommandSchemas<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema> {
+  /** The payload of the command. */
   readonly payload?: P
   /** The payload of a result with status `success`. */
   readonly result?: R
@@ -84,7 +99,7 @@ export interface CommandSchemas<P extends OptionalSchema, R extends OptionalSche
 
 /**
  * Describes a command: an order to one logical service, answered with a result or an error result.
- * @throws InvalidSettingError unless the name is `logical_service.VerbObject`
+ * @throws InvalidSettingError unless the name is `logical_service.VerbObject`, and each schema is one
  */
 export function defineCommand<
   P extends OptionalSchema = undefined,

@@ -43,7 +43,7 @@ export interface EndpointOptions
 export interface CallOptions extends PublishOptions {
   /** How long to wait for the result, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number
-  /** Stops waiting when it aborts; the call rejects with its reason. */
+  /** Stops waiting when it aborts; the call rejects with its reason. @default none */
   readonly signal?: AbortSignal
 }
 
@@ -52,10 +52,14 @@ export interface CallOptions extends PublishOptions {
  *
  * @returns the payload of the result
  * @throws CommandError with the payload of an error result; CallTimeoutError; UnroutableError when no service takes such
- * commands; ContractError, PayloadEncodeError, InvalidSettingError, PublishError, ConnectionError, StoppedError as publishing does
+ * commands; ContractError, PayloadEncodeError, InvalidSettingError, PublishError, ConnectionError, StoppedError as publishing does;
+ * ContractError, PayloadDecodeError or InvalidMessageError for a result that cannot be read; TopologyError when the broker refuses the
+ * queue for results
  */
 export interface Call {
+  /** By name: neither payload nor result are checked. */
   (command: string, payload: unknown, options?: CallOptions): Promise<unknown>
+  /** By contract: the payload, the result and an error result have to fit its schemas. */
   <P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
     command: CommandContract<P, R, E>,
     payload: InputOf<P>,
@@ -76,13 +80,15 @@ export function resolveEndpoint(options: EndpointOptions): { name: string; maxRe
 
 /** Publishes, logs and calls commands from a program that is not a service. Close it, or the connection keeps the program alive. */
 export class Endpoint implements AsyncDisposable {
+  /** In whose name messages are sent and logs are written. */
   readonly name: string
-  /** Publishes an event; resolves once the broker has confirmed it. */
+  /** Publishes an event; resolves once the broker has confirmed it. Rejects with ConnectionError after `maxRetries`. */
   readonly publish: Publish
   /** Publishes a configuration; resolves once the broker has confirmed it. */
   readonly publishConfiguration: PublishConfiguration
   /** Sends a command; resolves once the broker has confirmed it. Its result goes to the service of this name, or to `replyTo`. */
   readonly sendCommand: SendCommand
+  /** Sends a command and waits for its result. */
   readonly call: Call
   /** Writes log records to the bus. */
   readonly log: Log
@@ -131,6 +137,7 @@ export class Endpoint implements AsyncDisposable {
     this.#replies.rejectAll(new StoppedError(`endpoint '${this.name}' was closed before the result came`))
   }
 
+  /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

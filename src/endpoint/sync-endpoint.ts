@@ -27,7 +27,7 @@ import { type EndpointOptions, resolveEndpoint } from './endpoint.ts'
 
 /** Options as for {@link Endpoint}, but for those that a thread which blocks has no use for. */
 export interface SyncEndpointOptions extends Omit<EndpointOptions, (typeof UNUSED_NAMES)[number]> {
-  /** How long a call may take, in milliseconds. @default 30_000 */
+  /** How long a publish, or closing, may block, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number
 }
 
@@ -65,6 +65,7 @@ const CLOSE_SHARE = 0.8
 
 /** Publishes and logs from code that cannot await: each publish blocks its thread until the broker has confirmed. */
 export class SyncEndpoint implements Disposable {
+  /** In whose name messages are sent and logs are written. */
   readonly name: string
   /** Writes log records to the bus. These calls do not block: {@link close} waits until the records are on their way. */
   readonly log: Log
@@ -96,18 +97,20 @@ export class SyncEndpoint implements Disposable {
   }
 
   /**
-   * Publishes an event, and returns when the broker has confirmed it.
+   * Publishes an event by name, and returns when the broker has confirmed it.
    * @throws ContractError, PayloadEncodeError or InvalidSettingError before anything is sent; PublishError (PublishTimeoutError
    * when its time is up), ConnectionError after `maxRetries`, or StoppedError
    */
   publish(event: string, payload: unknown, options?: PublishOptions): void
+  /** Publishes the event of a contract, whose schema must be synchronous (else InvalidSettingError). @throws as by name */
   publish<S extends OptionalSchema>(event: EventContract<S>, payload: InputOf<S>, options?: PublishOptions): void
   publish(event: EventContract | string, payload: unknown, options?: PublishOptions): void {
     this.#send(this.#messenger.compose('event', event, payload, options))
   }
 
-  /** Publishes a configuration, and returns when the broker has confirmed it. @throws as {@link publish} */
+  /** Publishes a configuration by name, and returns when the broker has confirmed it. @throws as {@link publish} */
   publishConfiguration(configuration: string, payload: unknown, options?: PublishOptions): void
+  /** Publishes the configuration of a contract, whose schema must be synchronous. @throws as {@link publish} */
   publishConfiguration<S extends OptionalSchema>(
     configuration: ConfigurationContract<S>,
     payload: InputOf<S>,
@@ -121,7 +124,7 @@ export class SyncEndpoint implements Disposable {
     this.#send(this.#messenger.compose('configuration', configuration, payload, options))
   }
 
-  /** Disconnects; logs are on their way then. A process may as well exit without it. Never throws. */
+  /** Disconnects, within `timeoutMs`; logs are on their way then. A process may as well exit without it. Never throws. */
   close(): void {
     const isConnected = this.#other !== undefined && !this.#isClosed
     this.#isClosed = true
@@ -132,6 +135,7 @@ export class SyncEndpoint implements Disposable {
     this.#abandon()
   }
 
+  /** The same as {@link close}. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -1,24 +1,28 @@
-/** Log records as GELF 1.1, in the form that all services of the bus share (PROTOCOL section 8). */
+/** Log records as GELF 1.1, in the form that all services of the bus share (docs/protocol.md, section 8). */
 import { inspect } from 'node:util'
 import { type LevelName, levelNumber } from './levels.ts'
 
-/** Values of additional fields. Anything else is sent as its JSON text. */
+/** Additional fields, by name. Strings and finite numbers are sent as they are, bigints as digits, anything else as its JSON text. */
 export type LogFields = Readonly<Record<string, unknown>>
 
 /** One log record, as `onLog` is told it. */
 export interface LogRecord {
+  /** How severe it is. */
   readonly level: LevelName
   /** One line. */
   readonly short: string
   /** Everything else that helps, as a stack trace; may have several lines. */
   readonly full: string
+  /** Empty for none. */
   readonly conversationId: string
-  /** Logical service. */
+  /** The logical service, or the name of the endpoint. */
   readonly service: string
   readonly hostname: string
+  /** Of the process. */
   readonly pid: number
   /** Seconds since the epoch, with fractions. */
   readonly timestamp: number
+  /** Additional fields, as they were given. */
   readonly fields: LogFields
 }
 

@@ -15,26 +15,34 @@ import { type LevelName, levelNumber } from './levels.ts'
 
 /** What a record may say beside its line. */
 export interface LogDetails {
-  /** Everything else that helps (a stack trace, a payload); may have several lines. */
+  /** Everything else that helps (a stack trace, a payload); may have several lines. @default '' */
   readonly full?: string
-  /** Additional GELF fields. Names get a `_` prefix unless they have one; `id` is refused. */
+  /** Additional GELF fields. Names get a `_` prefix unless they have one; `id` is left out, with a WARNING. @default none */
   readonly fields?: LogFields
-  /** Defaults to the conversation of the message being handled, if any. */
+  /** @default that of the message being handled, or none */
   readonly conversationId?: string
 }
 
-/** Writes a record of one level. `short` is one line. */
+/** Writes a record of one level. `short` is one line; an error in its place is written with its stack. */
 export type LogMethod = (short: string, details?: LogDetails) => void
 
 /** Writes log records; one method a level. They never throw and there is nothing to await. */
 export interface Log {
+  /** Level 0: something is lost, or does not work any more. The toolkit: a message is given up, the service stops. */
   readonly emergency: LogMethod
+  /** Level 1: somebody has to act at once. The toolkit: a handler failed. */
   readonly alert: LogMethod
+  /** Level 2. */
   readonly critical: LogMethod
+  /** Level 3: something failed. */
   readonly error: LogMethod
+  /** Level 4: something may fail. */
   readonly warning: LogMethod
+  /** Level 5: normal, and worth knowing. */
   readonly notice: LogMethod
+  /** Level 6. */
   readonly info: LogMethod
+  /** Level 7: for those who develop it. */
   readonly debug: LogMethod
 }
 
@@ -47,7 +55,7 @@ export interface LogSink {
 export interface LoggerOptions {
   readonly service: string
   readonly sink: LogSink
-  /** From which level on records also go to stderr; 'NONE' for none but those that the bus cannot take. */
+  /** From which level on records also go to stderr; 'NONE' for none at all. */
   readonly stderrLevel: LevelName | 'NONE'
   /** Told every record. What it throws is ignored. */
   readonly onRecord?: ((record: LogRecord) => void) | undefined
@@ -143,7 +151,7 @@ function asText(value: unknown): string {
   return typeof value === 'string' ? value : describeError(value).full
 }
 
-/** A record as text: one line, and the full message indented below it. */
+/** A record as text: one line, and the full message indented below it. @param colours with the escape codes of a terminal */
 export function formatRecord(record: LogRecord, colours: boolean): string {
   const time = new Date(record.timestamp * 1000).toISOString()
   const level = record.level.padEnd(9)

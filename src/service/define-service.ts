@@ -17,17 +17,19 @@ export interface ServiceOptions extends ServiceSettings {
   readonly name: string
   /** What it does; its subscriptions follow from them. @default none: it only publishes */
   readonly handlers?: readonly Handler[]
+  /** What it does at the turns of its life. @default none */
   readonly hooks?: Hooks
 }
 
 /** A service that can be started, any number of times: each start is a worker of its own. */
 export interface ServiceDefinition {
+  /** The logical service. */
   readonly name: string
   /**
    * Starts a worker in this process, for embedding: installs no signal handlers and never ends the process.
    * @returns resolves once the worker consumes (or waits for its configuration); the broker may take its time to appear
-   * @throws InvalidSettingError; TopologyError when the broker has an exchange or queue of other arguments; StoppedError
-   * when `signal` aborts before
+   * @throws InvalidSettingError; TopologyError when the broker has an exchange or queue of other arguments, or refuses to declare it;
+   * StoppedError when `signal` aborts before; what a hook throws before
    */
   readonly start: (options?: StartOptions) => Promise<RunningService>
   /**
@@ -39,7 +41,10 @@ export interface ServiceDefinition {
   readonly run: (options?: StartOptions) => Promise<void>
 }
 
-/** @throws InvalidSettingError when the name, a key or a setting cannot work */
+/**
+ * Describes a service.
+ * @throws InvalidSettingError when the name, a handler, a hook or a setting cannot work, or two handlers are for one key
+ */
 export function defineService(options: ServiceOptions): ServiceDefinition {
   checkServiceOptions(options)
   const { name, handlers = [], hooks = {}, ...settings } = options

@@ -1,5 +1,5 @@
 /**
- * From a delivery to its handler: reads the envelope and the payload (PROTOCOL section 4), and has the handler run within the
+ * From a delivery to its handler: reads the envelope and the payload (docs/protocol.md, section 4), and has the handler run within the
  * concurrency limit.
  */
 import type { Schema } from '../contracts/contract.ts'

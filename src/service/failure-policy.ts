@@ -1,5 +1,5 @@
 /**
- * What becomes of a message that cannot be handled, and what is told of it (PROTOCOL section 6).
+ * What becomes of a message that cannot be handled, and what is told of it (docs/protocol.md, section 6).
  *
  * `once`: the first failure gives it back, for any worker; one of a message that was delivered before is final. `attempts`: real
  * failures are counted, by message id, in the memory of the worker, so that a crash or somebody who looked at the queue uses up
@@ -11,7 +11,7 @@ import type { Logger } from '../log/logger.ts'
 import { conversationIdOf } from '../wire/envelope.ts'
 import type { Delivery } from './delivery.ts'
 
-/** How often a message is tried whose handler fails unexpectedly. */
+/** How often a message is tried whose handler fails unexpectedly: once more, or `attempts` times in all (1 or more). */
 export type RetryPolicy = 'once' | { readonly attempts: number }
 
 /** Messages whose failures are remembered, the latest ones. */

@@ -17,12 +17,16 @@ import { checkFunction, checkOptions, checkTimeout, describe } from '../options.
 import { type Once, type OnceOptions, resolveOnce } from './once.ts'
 import type { CommandContext, ConfigurationContext, EventContext, ResultContext, SettleLater } from './contexts.ts'
 
+/** What a handler handles. */
 export type HandlerKind = 'event' | 'command' | 'result' | 'configuration'
 
 /** The schemas that apply to the messages of a handler. */
 export interface HandlerSchemas {
+  /** Of events, commands and configurations. */
   readonly payload?: Schema | undefined
+  /** Of results with status `success`: those sent by a handler of commands, or handled by one of results. */
   readonly result?: Schema | undefined
+  /** The same with status `error`. */
   readonly error?: Schema | undefined
 }
 
@@ -31,8 +35,9 @@ export interface Handler {
   readonly kind: HandlerKind
   /** The routing key or pattern as it was given; a single word of commands and results stands for one of this service. */
   readonly key: string
+  /** From the contract; none for a name. */
   readonly schemas: HandlerSchemas
-  /** Does its work once per message. */
+  /** Set where its work is to be done once per message. */
   readonly once: Once | undefined
   /** How long it may take, in milliseconds; undefined for the service's `handlerTimeoutMs`. */
   readonly timeoutMs: number | undefined
@@ -50,19 +55,25 @@ export interface HandlerOptions<C> {
   readonly timeoutMs?: number
 }
 
-/** What an event handler may return: nothing, or {@link SETTLE_LATER}. */
+/** What handlers of events and results may return: {@link SETTLE_LATER}; anything else, or a promise of it, is ignored. */
 export type EventAnswer = Answer<unknown>
 
 /**
- * Handles events. A name may hold the wildcards `*` (one word) and `#` (any number of words).
+ * Handles events by name, which may hold the wildcards `*` (one word) and `#` (any number of words); the payload is `unknown`.
  *
- * Returns: the event is acknowledged once what the handler published is confirmed. Throws: once more, then dead-lettered.
+ * Returns: the event is acknowledged once what the handler published is confirmed. Throws: tried again as `retry` says (once more),
+ * then dead-lettered; PermanentError: dead-lettered at once.
+ * @throws InvalidSettingError when an argument or an option cannot work; the name is checked by `defineService`
  */
 export function onEvent(
   event: string,
   handle: (context: EventContext) => EventAnswer,
   options?: HandlerOptions<EventContext>,
 ): Handler
+/**
+ * Handles the events of a contract. Each payload is checked first: one that does not fit is dead-lettered at once. Else as by name.
+ * @throws InvalidSettingError when an argument or an option cannot work
+ */
 // last, here and below, because compilers tell what is wrong with the last of several
 export function onEvent<S extends OptionalSchema>(
   event: EventContract<S>,
@@ -78,16 +89,22 @@ export function onEvent(
 }
 
 /**
- * Handles a command of this service: by contract, by its full name, or by its last word.
+ * Handles a command of this service by its full name, or by its last word; the payload is `unknown`.
  *
  * Returns: the caller gets that as the result (`null` for nothing). Throws CommandError: the caller gets an error result.
- * Throws anything else: once more, then dead-lettered.
+ * Throws anything else: as {@link onEvent}, and without a result.
+ * @throws InvalidSettingError when an argument or an option cannot work; the name is checked by `defineService`
  */
 export function onCommand(
   command: string,
   handle: (context: CommandContext) => Answer<unknown>,
   options?: HandlerOptions<CommandContext>,
 ): Handler
+/**
+ * Handles the command of a contract. Its payload is checked first, and what is answered before it is sent: a result that does not
+ * fit is a failure. Else as by name.
+ * @throws InvalidSettingError when an argument or an option cannot work
+ */
 export function onCommand<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
   command: CommandContract<P, R, E>,
   handle: (context: CommandContext<OutputOf<P>, InputOf<R>, InputOf<E>>) => Answer<InputOf<R> | SettleLater>,
@@ -112,14 +129,19 @@ export interface ResultOptions<C = ResultContext> extends HandlerOptions<C> {
 }
 
 /**
- * Handles the results of a command that this service sends: by its contract, or by the `replyTo` of the command.
- * `status` tells a result from an error result. Settles like {@link onEvent}.
+ * Handles the results of commands that this service sends, by their `replyTo`: its last word, or all of it. `status` tells a result
+ * from an error result. Settles like {@link onEvent}.
+ * @throws InvalidSettingError when an argument or an option cannot work; the key is checked by `defineService`
  */
 export function onResult(
   replyTo: string,
   handle: (context: ResultContext) => EventAnswer,
   options?: HandlerOptions<ResultContext>,
 ): Handler
+/**
+ * Handles the results of a command by its contract, whose schemas they are checked with. Else as by `replyTo`.
+ * @throws InvalidSettingError when an argument or an option cannot work
+ */
 export function onResult<P extends OptionalSchema, R extends OptionalSchema, E extends OptionalSchema>(
   command: CommandContract<P, R, E>,
   handle: (context: ResultContext<OutputOf<R>, OutputOf<E>>) => EventAnswer,
@@ -138,13 +160,19 @@ export function onResult(
 }
 
 /**
- * Handles a configuration. Until one of these handlers answers `true`, a service that has any consumes nothing else.
+ * Handles configurations by name, or pattern. In each connection, a service that has such handlers consumes nothing else until one of
+ * them answers `true`. Settles like {@link onEvent}.
+ * @throws InvalidSettingError when an argument or an option cannot work; the name is checked by `defineService`
  */
 export function onConfiguration(
   configuration: string,
   handle: (context: ConfigurationContext) => Answer<boolean>,
   options?: HandlerOptions<ConfigurationContext>,
 ): Handler
+/**
+ * Handles the configuration of a contract, whose payload is checked first. Else as by name.
+ * @throws InvalidSettingError when an argument or an option cannot work
+ */
 export function onConfiguration<S extends OptionalSchema>(
   configuration: ConfigurationContract<S>,
   handle: (context: ConfigurationContext<OutputOf<S>>) => Answer<boolean>,

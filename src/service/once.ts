@@ -8,7 +8,10 @@ import { InvalidSettingError } from '../errors.ts'
 import { checkFunction, checkOptions, checkWholeMs, describe, LONGEST_TIMER_MS } from '../options.ts'
 import type { TempStore } from '../store/temp-store.ts'
 
-/** How a handler does its work once per message. */
+/**
+ * How a handler does its work once per message. Not for handlers that settle by themselves (SETTLE_LATER, `ack`, `nack`, a batch): that
+ * is a PermanentError.
+ */
 export interface OnceOptions<C> {
   /** Where is remembered what was done; shared by all workers of the service. From `eventail/store`. */
   readonly store: TempStore
@@ -21,7 +24,8 @@ export interface OnceOptions<C> {
   readonly ttlMs?: number
   /**
    * For how long no other worker may begin with a copy, in milliseconds; after a crash in the handler the message waits so long.
-   * @default a minute more than the handler may take
+   * A handler that goes on after its time is up keeps it until it ends.
+   * @default a minute more than the handler may take, a day at most
    */
   readonly lockMs?: number
   /**
@@ -35,8 +39,10 @@ export interface OnceOptions<C> {
 /** {@link OnceOptions} with every default, for any context. */
 export interface Once {
   readonly store: TempStore
+  /** Undefined for the `messageId`. */
   readonly key: ((context: never) => string | undefined) | undefined
   readonly ttlMs: number
+  /** Undefined for what follows from the handler's time. */
   readonly lockMs: number | undefined
   readonly whenDown: 'requeue' | 'handle'
 }

@@ -20,13 +20,13 @@ import type { RunningService } from './worker.ts'
 
 /** What a service by inheritance is: its name, what it subscribes to, and its settings. */
 export interface ServiceClassOptions extends ServiceSettings {
-  /** The logical service. */
+  /** The logical service: all workers of that name share its queues and the load. */
   readonly name: string
   /** Keys or patterns of events. @default [] */
   readonly events?: readonly string[]
   /** Keys of commands: `Verb` or `logical_service.Verb`. @default [] */
   readonly commands?: readonly string[]
-  /** Keys of results: the `replyTo` of the commands that it sends. @default [] */
+  /** Keys of results: the `replyTo` of the commands that it sends, or its last word. @default [] */
   readonly results?: readonly string[]
   /** Keys of the configurations that it waits for. @default [] */
   readonly configurations?: readonly string[]
@@ -43,6 +43,7 @@ function checkServiceClassOptions(options: ServiceClassOptions): void {
 
 /** A service by inheritance: extend it, override what it handles, and `start` or `run` it. */
 export abstract class Service {
+  /** The logical service. */
   readonly name: string
   readonly #definition: ServiceDefinition
 
@@ -79,7 +80,7 @@ export abstract class Service {
     return this.#definition.run(options)
   }
 
-  /** An event came. What it returns is ignored, but for SETTLE_LATER. */
+  /** An event came; see `onEvent`. Not overridden: the message is dead-lettered at once, here and in the other three. */
   handleEvent(context: EventContext): unknown {
     throw this.#notOverridden('event', 'handleEvent', context.routingKey)
   }
@@ -94,23 +95,23 @@ export abstract class Service {
     throw this.#notOverridden('result', 'handleResult', context.routingKey)
   }
 
-  /** A configuration came. Returns whether the service is configured now. */
+  /** A configuration came. Returns whether the service is configured now; see `onConfiguration`. */
   handleConfiguration(context: ConfigurationContext): boolean | Promise<boolean> {
     throw this.#notOverridden('configuration', 'handleConfiguration', context.routingKey)
   }
 
-  /** A mandatory message of this worker came back. An error in here stops the service. */
+  /** A mandatory message of this worker came back; logged as ERROR unless overridden. What it throws stops the service, as in any hook. */
   handleReturnedMessage(message: ReturnedMessage, { log }: Pick<Bus, 'log'>): unknown {
     log.error(`message '${message.routingKey}' on exchange '${message.exchange}' came back: no queue is bound for it`)
     return undefined
   }
 
-  /** The service consumes. Runs again after each reconnect. */
+  /** The service consumes; the hook `onReady`. Runs again after each reconnect. */
   onReady(_context: ServiceContext): unknown {
     return undefined
   }
 
-  /** The service waits for its configuration. Runs again after each reconnect. */
+  /** The service waits for its configuration; the hook `onUnconfigured`. Runs again after each reconnect. */
   onUnconfigured(_context: ServiceContext): unknown {
     return undefined
   }

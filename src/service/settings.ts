@@ -38,15 +38,16 @@ export interface ServiceSettings {
    * @default 'once'
    */
   readonly retry?: RetryPolicy
-  /** How long a handler may take before it has failed; Infinity for ever. @default 600_000 */
+  /** How long a handler may take, in milliseconds, before it has failed; Infinity for ever. @default 600_000 */
   readonly handlerTimeoutMs?: number
   /**
    * Holds a handler's messages back while what it depends on is down: after so many failures in a row they are tried one at a time, ever
-   * more slowly, and none is given up. Held messages count for the prefetch, also that of other handlers of the queue.
+   * more slowly, and none is given up. Held messages count for `concurrency` and the prefetch, also of other handlers. Messages that are
+   * settled by hand, and batches, are not braked.
    * @default none
    */
   readonly outageBrake?: OutageBrake
-  /** Gives up a message that takes its workers down again and again. @default none */
+  /** Gives up a message that takes its workers down again and again; one without an id is not counted. @default none */
   readonly crashGuard?: CrashGuardOptions
   /** What payloads are encoded as. Both are always understood. @default 'cbor' */
   readonly format?: PayloadFormat
@@ -57,25 +58,30 @@ export interface ServiceSettings {
    */
   readonly exclusiveQueues?: boolean
   /**
-   * The longest that the broker and the worker let each other wait for a sign of life, in milliseconds (whole seconds;
-   * 0 turns it off). The broker may ask for less.
+   * The heartbeat of both connections, in milliseconds (rounded up to seconds; 0 turns it off); the broker may ask for less. A broker
+   * that is silent for twice as long is taken to be lost.
    * @default 60_000
    */
   readonly heartbeatMs?: number
-  /** How long connecting to one URL, or one answer of the broker, may take. @default 5_000 */
+  /** How long connecting to one URL, or one answer of the broker, may take, in milliseconds. @default 5_000 */
   readonly connectTimeoutMs?: number
-  /** How long the broker may block publishers (memory or disk alarm) before publishes reject. @default 3_600_000 */
+  /**
+   * How long the broker may block publishers (memory or disk alarm), in milliseconds. Then what was published outside of handlers
+   * rejects, and the worker connects anew: so messages in hand are delivered again.
+   * @default 3_600_000
+   */
   readonly blockedTimeoutMs?: number
-  /** How long after the broker refused a message (nack) it is sent again. @default 15_000 */
+  /** How long after the broker refused a message (nack) it is sent again, in milliseconds. @default 15_000 */
   readonly publishRetryDelayMs?: number
-  /** How long a confirm may take before the channel is replaced and the message sent again. @default 30_000 */
+  /** How long a confirm may take, in milliseconds, before the channel is replaced and the message sent again. @default 30_000 */
   readonly confirmTimeoutMs?: number
-  /** How long `stop()` waits for handlers and confirms before it gives the messages back to the broker. @default 25_000 */
+  /** How long `stop()` waits for handlers and confirms, in milliseconds, before it gives the messages back to the broker. @default 25_000 */
   readonly drainTimeoutMs?: number
   /** Messages on their way to the broker, unconfirmed, at most. @default { messages: 1_000, bytes: 16 MiB } */
   readonly publishWindow?: Partial<PublishLimit>
   /**
-   * Messages that wait for the window, or for the broker to come back, at most; beyond that publishes reject.
+   * Messages that wait for the window, or for the broker to come back, at most; beyond that publishes outside of handlers reject. Those
+   * of handlers neither count nor reject.
    * @default { messages: 100_000, bytes: 64 MiB }
    */
   readonly publishBuffer?: Partial<PublishLimit>
@@ -83,9 +89,11 @@ export interface ServiceSettings {
   readonly maxPayloadBytes?: number
 }
 
-/** A limit by number and by bytes of payload, whichever is reached first. */
+/** A limit by number and by bytes of payload, whichever is reached first. One message always goes, however large it is. */
 export interface PublishLimit {
+  /** 1 or more. */
   readonly messages: number
+  /** Of encoded payloads; 1 or more. */
   readonly bytes: number
 }
 
@@ -96,13 +104,17 @@ export interface StartOptions extends ServiceSettings {
    * @default [process.env.EVENTAIL_AMQP_URL ?? 'amqp://localhost']
    */
   readonly urls?: readonly string[]
-  /** For `amqps://` URLs. */
+  /** For `amqps://` URLs. @default what Node trusts, and no client certificate */
   readonly tls?: BrokerTls
-  /** Stops the service when it aborts. */
+  /** Stops the service, or closes the endpoint, when it aborts. @default none */
   readonly signal?: AbortSignal
-  /** From which level on log records also go to stderr. @default 'WARNING' for `start`, 'INFO' for `run` */
+  /**
+   * From which level on log records also go to stderr; while the bus cannot take them, from WARNING on at least. 'NONE': none, whatever
+   * happens.
+   * @default 'WARNING'; for `run` 'INFO'
+   */
   readonly stderrLevel?: LevelName | 'NONE'
-  /** Told every log record of this worker. */
+  /** Told every log record of this worker, or endpoint. What it throws is ignored. @default none */
   readonly onLog?: (record: LogRecord) => void
 }
 

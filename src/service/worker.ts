@@ -24,13 +24,22 @@ import type { Registry } from './registry.ts'
 import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
 
-/** Where a worker is in its life. */
+/**
+ * Where a worker is in its life.
+ *
+ * - `connecting`: it has no connection, or is declaring what it needs; nothing is consumed
+ * - `unconfigured`: it consumes configurations only, until a handler of one answers `true`; again after each reconnect
+ * - `ready`: it consumes everything
+ * - `stopping`: it takes no more, and finishes what is in hand
+ * - `stopped`: for good
+ */
 export type WorkerState = 'connecting' | 'unconfigured' | 'ready' | 'stopping' | 'stopped'
 
 /** A worker that is running. */
 export interface RunningService extends Bus, AsyncDisposable {
   /** The logical service. */
   readonly service: string
+  /** Where it is in its life, now. */
   readonly state: WorkerState
   /** Messages that were published and are not confirmed yet. */
   readonly pendingPublishes: number
@@ -43,7 +52,7 @@ export interface RunningService extends Bus, AsyncDisposable {
   readonly stop: () => Promise<void>
   /** Resolves when the worker has stopped, for whatever reason; never rejects. */
   readonly stopped: Promise<void>
-  /** Why the worker stopped by itself; undefined while it runs and after `stop()`. */
+  /** Why the worker stopped by itself; undefined while it works, and when it was stopped by `stop()` or `signal`. */
   readonly failure: Error | undefined
 }
 

@@ -7,24 +7,30 @@ import { InvalidSettingError, StoreError } from '../errors.ts'
 /** How to reach Redis. */
 export interface RedisOptions {
   /**
-   * `redis://user:password@host:6379/0`, or `rediss://` for TLS; the path is the number of the database. With `sentinel` only its
-   * user, password and database count.
+   * `redis://user:password@host:6379/0`, or `rediss://` for TLS; the path is the number of the database. With `sentinel` its host
+   * and port do not count.
    * @default 'redis://localhost:6379'
    */
   readonly url?: string
-  /** The name of the group, and where its Sentinels are. */
+  /** Where the Sentinels of a group are, in the place of a server. @default a single server */
   readonly sentinel?: {
+    /** Of the group, as Sentinel's configuration has it: `mymaster`. */
     readonly name: string
+    /** Its Sentinels, one at least. */
     readonly nodes: readonly { readonly host: string; readonly port: number }[]
-    /** Of the Sentinels themselves. */
+    /** User and password of the Sentinels themselves; those of Redis are in `url`. @default none */
     readonly username?: string
     readonly password?: string
   }
-  /** For TLS, also through Sentinel: as Node's `tls.connect` takes them. The server's certificate is always verified. */
+  /** For `rediss://`, also through Sentinel: as Node's `tls.connect` takes them. The server's certificate is always verified. */
   readonly tls?: {
+    /** Certificate authority to trust instead of the well-known ones, PEM. */
     readonly ca?: string | Buffer
+    /** Client certificate, PEM. */
     readonly cert?: string | Buffer
+    /** Its private key, PEM. */
     readonly key?: string | Buffer
+    /** The name to verify the server's certificate against, when it isn't the host. */
     readonly servername?: string
   }
   /** How long a command may take, connecting included, in milliseconds. @default 2_000 */

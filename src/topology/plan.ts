@@ -1,4 +1,4 @@
-/** What a worker declares on the broker, as data: PROTOCOL section 2. Every worker declares all of it, idempotently. */
+/** What a worker declares on the broker, as data: docs/protocol.md, section 2. Every worker declares all of it, idempotently. */
 import type { QueueKind } from '../wire/envelope.ts'
 import { commandQueueOf, eventQueueOf, EXCHANGES } from './names.ts'
 

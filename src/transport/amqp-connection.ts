@@ -19,6 +19,7 @@ export interface BrokerTls {
   readonly cert?: string | Buffer
   /** Private key of the client certificate, PEM. */
   readonly key?: string | Buffer
+  /** Of the private key. */
   readonly passphrase?: string
   /** The name to verify the server's certificate against, when it isn't the host of the URL. */
   readonly servername?: string

@@ -15,7 +15,7 @@ export type ResultStatus = 'success' | 'error'
 
 /** What came along with a message, beside its payload. */
 export interface Metadata {
-  /** All headers but those that the envelope itself uses (`conversation_id`, `status`). */
+  /** All headers but `conversation_id` and `status`. */
   readonly headers: Readonly<Record<string, unknown>>
   /** The exchange that the message was published on. */
   readonly exchange: string
@@ -31,6 +31,7 @@ export interface Metadata {
   readonly timestamp: Date | undefined
   /** The time to live that the publisher gave, in milliseconds, as text. */
   readonly expiration: string | undefined
+  /** The broker's user that published the message, where the publisher named it: the broker refuses a wrong one. We name none. */
   readonly userId: string | undefined
   /** The logical service that published the message; peers written in Python set none. */
   readonly appId: string | undefined
