@@ -48,6 +48,7 @@ test('publishing and consuming go on when the leader of the queue is killed, whe
     publishTo: urls,
     consumeFrom: urls.toReversed(),
     confirmTimeoutMs: CONFIRM_TIMEOUT_MS,
+    publishRetryDelayMs: 2_000,
   })
   await stream.flows(10_000)
   for (let n = 0; n < 3; n++) {

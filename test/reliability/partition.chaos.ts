@@ -37,5 +37,8 @@ test.skipIf(!(await hasNamespaces()))(
     await stream.flows(30_000)
     expect(await stream.end(60_000)).toEqual([])
     expect(stream.rejected).toEqual([])
+    process.stdout.write(
+      `stood still for ${Math.round(confirmed)} ms (publishing), ${Math.round(received)} ms (consuming)\n`,
+    )
   },
 )
