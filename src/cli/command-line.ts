@@ -22,7 +22,7 @@ export const EXIT = {
   usage: 2,
   /** A part was done. */
   partial: 3,
-  /** The broker cannot be reached, or refuses us. */
+  /** The broker, its management API or a health server cannot be reached, or refuses us. */
   unreachable: 4,
   notFound: 5,
   /** A command was answered with an error result. */

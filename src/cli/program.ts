@@ -226,6 +226,18 @@ function declareOverviews(declare: Declare): void {
     .option(...MANAGEMENT)
 
   declare({
+    name: 'ready',
+    usage: '[amqp_url] <service|http_url...>',
+    description:
+      'tell whether services are ready, by their health servers or as the broker sees them; exit code 0 only when all are',
+    examples: ['ready http://127.0.0.1:9000', 'ready http://127.0.0.1:9000 --wait 30', 'ready ping pong --json'],
+    load: async () => (await import('./commands/ready.ts')).ready,
+  })
+    .option('--wait <seconds>', 'wait until they are, so long at most', numberOption('--wait', 0))
+    .option(...MANAGEMENT)
+    .option('--json', 'one object in JSON a line')
+
+  declare({
     name: 'doctor',
     usage: '[amqp_url]',
     description: 'say what is wrong with the bus, and how to mend it; exit code 0 only when it is well',

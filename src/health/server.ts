@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { InvalidSettingError } from '../errors.ts'
+import { toJson } from '../observe/body.ts'
 import { checkBoolean, checkOptions, checkWhole, describe } from '../options.ts'
 import type { HealthObserver, ObservedWorker, WorkerEvents } from '../service/observer.ts'
 import { Metrics } from './metrics.ts'
@@ -157,7 +158,7 @@ async function answerTo(
     if (path === '/metrics') return metricsAnswer(metrics)
     const report = workers.report()
     const isWell = path === '/healthz' ? report.isLive : report.isReady
-    return { status: isWell ? 200 : 503, type: 'application/json', text: `${JSON.stringify(report)}\n` }
+    return { status: isWell ? 200 : 503, type: 'application/json', text: `${toJson(report)}\n` }
   }
   return plain(404, 'there are /healthz, /readyz and /metrics')
 }

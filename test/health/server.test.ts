@@ -1,6 +1,7 @@
 /** The health server, asked as an orchestrator asks it. */
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { defineService, InvalidSettingError, onConfiguration, onEvent } from 'eventail'
 import { type HealthServerOptions, startHealthServer } from 'eventail/health'
 import { describe, expect } from 'vitest'
@@ -9,6 +10,7 @@ import { Proxy } from '../bus/proxy.ts'
 import { CapturedStderr, gate } from '../bus/watched.ts'
 import { Program } from '../dev/programs.ts'
 
+const PROGRAM = fileURLToPath(new URL('programs/watched.ts', import.meta.url))
 const QUIET = { stderrLevel: 'NONE' } as const
 
 async function get(url: string, method = 'GET'): Promise<{ status: number; body: unknown; headers: Headers }> {
@@ -154,7 +156,7 @@ test('a port that is taken, and an address that is not there, are refused with t
 })
 
 test('a program ends in good order although its health server listens and a client is connected', async ({ url }) => {
-  await using program = new Program(['--import', 'tsx', 'test/health/programs/watched.ts'], { EVENTAIL_AMQP_URL: url })
+  await using program = new Program(['--import', 'tsx', PROGRAM], { EVENTAIL_AMQP_URL: url })
   await expect.poll(() => program.output, { timeout: 15_000 }).toMatch(/ready: /)
   const [at = ''] = /http:\S+/.exec(program.output) ?? []
   await expect.poll(async () => (await get(`${at}/readyz`)).status).toBe(200)
