@@ -29,7 +29,7 @@ export const EXIT = {
   errorResult: 6,
   /** No queue takes the message, or the broker refused it. */
   unroutable: 7,
-  /** Nobody answered in time. */
+  /** Nobody answered, or was ready, in time. */
   timeout: 124,
   interrupted: 130,
 } as const

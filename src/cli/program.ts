@@ -52,7 +52,7 @@ Names and options may be spelt with underscores: publish_event, --filter_fields.
 An option that takes several values takes all that follow: put operands before it, or "--" in between.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done in part, 4 broker unreachable or refused, 5 not found,
-6 the command was answered with an error, 7 no queue takes it or the broker refused it, 124 no answer in time,
+6 the command was answered with an error, 7 no queue takes it or the broker refused it, 124 not in time,
 130 interrupted.`
 
 function declareWatchers(declare: Declare): void {
