@@ -81,13 +81,18 @@ test('a service whose queue was deleted is not ready until it consumes again', a
   using _stderr = new CapturedStderr()
   const records = new Records()
   const health = new Watching()
-  const bereft = defineService({ name: 'bereft', handlers: [onEvent('Any', () => {})] })
+  const atOnce: ServiceHealth[] = []
+  const bereft = defineService({
+    name: 'bereft',
+    handlers: [onEvent('Any', () => {})],
+    hooks: { onReady: ({ signal }) => signal.addEventListener('abort', () => atOnce.push(health.ask())) },
+  })
   await using worker = await bereft.start({ ...QUIET, urls: [url], onLog: records.onLog, health })
   const told = new Promise<ServiceHealth>((resolve) => {
     records.once(/^connection lost/, () => resolve(worker.health()))
   })
   await probe.deleteQueue('bereft.events')
-  expect(await told).toEqual({
+  const lost = {
     service: 'bereft',
     state: 'connecting',
     isLive: true,
@@ -95,7 +100,10 @@ test('a service whose queue was deleted is not ready until it consumes again', a
     problems: [
       "is not connected to the broker: the broker cancelled consuming from queue 'bereft.events': was it deleted?",
     ],
-  })
+  }
+  expect(await told).toEqual(lost)
+  // also before what is left of the connections was closed
+  expect(atOnce).toEqual([{ ...lost, state: 'ready' }])
   await expect.poll(() => worker.health()).toEqual({ ...WELL, service: 'bereft' })
   expect(health.ask()).toEqual(worker.health())
 })
