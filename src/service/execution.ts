@@ -19,6 +19,7 @@ import type { Delivery } from './delivery.ts'
 import type { FailurePolicy } from './failure-policy.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { Handler } from './handlers.ts'
+import type { WorkerEvents } from './observer.ts'
 import type { Once } from './once.ts'
 
 export interface ExecutionParts {
@@ -32,6 +33,8 @@ export interface ExecutionParts {
   readonly stopping: AbortSignal
   /** A configuration handler answered true. */
   readonly onConfigured: () => void
+  /** Of whoever watches the worker; what it is told throws nothing. */
+  readonly events: WorkerEvents | undefined
 }
 
 /** How long a message waits before it goes back because the store of `once` is down, or another worker has it. */
@@ -250,11 +253,29 @@ export class Executor {
     return true
   }
 
+  /** Calls the handler, and times it where somebody wants to know. */
+  #call(handler: Handler, context: HandlerContext): unknown {
+    const ran = this.#parts.events?.ran
+    if (ran === undefined) return handler.run(context as never)
+    const began = performance.now()
+    const end = (): void => ran(handler, performance.now() - began)
+    let returned: unknown
+    try {
+      returned = handler.run(context as never)
+    } catch (error) {
+      end()
+      throw error
+    }
+    if (isThenable(returned)) returned.then(end, end)
+    else end()
+    return returned
+  }
+
   /** @throws what the handler throws; HandlerTimeoutError when its time is up, and then its late outcome means nothing */
   #run(attempt: Attempt): unknown {
     const { handler, delivery, context } = attempt
     const timeoutMs = handler.timeoutMs ?? this.#parts.timeoutMs
-    const returned: unknown = handler.run(context as never)
+    const returned = this.#call(handler, context)
     attempt.running = returned
     if (!isThenable(returned) || timeoutMs === Infinity) return returned
     return new Promise((resolve, reject) => {

@@ -5,8 +5,9 @@ import type { Logger } from '../log/logger.ts'
 
 export class OutageReport {
   readonly #logger: Logger
-  #current: { readonly since: number; readonly reasons: Set<string> } | undefined
-  #wasConnected = false
+  #current: { readonly since: number; readonly reasons: Set<string>; latest: string } | undefined
+  /** Sessions that worked so far. */
+  connections = 0
 
   constructor(logger: Logger) {
     this.#logger = logger
@@ -14,29 +15,37 @@ export class OutageReport {
 
   /** Whether there was ever a session. */
   get wasConnected(): boolean {
-    return this.#wasConnected
+    return this.connections > 0
+  }
+
+  /** Why there is no session, as it was last found; undefined while there is one, and before the first try has failed. */
+  get reason(): string | undefined {
+    return this.#current?.latest
   }
 
   /** A session works. @param broker as it may be shown */
   over(broker: string): void {
     if (this.#current !== undefined) {
       const seconds = ((performance.now() - this.#current.since) / 1000).toFixed(1)
-      const again = this.#wasConnected ? ' again' : ''
+      const again = this.wasConnected ? ' again' : ''
       // whoever read of the outage on stderr reads there that it is over
       this.#logger.write('NOTICE', `connected to ${broker}${again} after ${seconds} s`, {}, true)
       this.#current = undefined
     }
-    this.#wasConnected = true
+    this.connections += 1
   }
 
   /** A session was lost, or could not be made. */
   goesOn(reason: Error): void {
     const { message } = reason
     if (this.#current === undefined) {
-      this.#current = { since: performance.now(), reasons: new Set([message]) }
-      const text = this.#wasConnected ? `connection lost: ${message}` : message
+      this.#current = { since: performance.now(), reasons: new Set([message]), latest: message }
+      const text = this.wasConnected ? `connection lost: ${message}` : message
       this.#logger.write(severity(reason), `${text}; trying again until it works`)
-    } else if (!this.#current.reasons.has(message)) {
+      return
+    }
+    this.#current.latest = message
+    if (!this.#current.reasons.has(message)) {
       this.#current.reasons.add(message)
       this.#logger.write(severity(reason), message)
     }

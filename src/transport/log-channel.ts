@@ -25,7 +25,9 @@ export class LogChannel {
   #reopen: NodeJS.Timeout | undefined
   readonly #kept = new Fifo<OutgoingMessage>()
   #keptBytes = 0
-  #dropped = 0
+  /** How many records were dropped. */
+  dropped = 0
+  #told = 0
   readonly #idle: (() => void)[] = []
 
   /** Whether records go out now, and are not only kept. */
@@ -39,7 +41,7 @@ export class LogChannel {
     this.#flush()
     while (this.#kept.size > KEPT_RECORDS || this.#keptBytes > KEPT_BYTES) {
       this.#take()
-      this.#dropped += 1
+      this.dropped += 1
     }
   }
 
@@ -51,9 +53,9 @@ export class LogChannel {
 
   /** How many records were dropped since this was last asked. */
   takeDropped(): number {
-    const dropped = this.#dropped
-    this.#dropped = 0
-    return dropped
+    const untold = this.dropped - this.#told
+    this.#told = this.dropped
+    return untold
   }
 
   /**

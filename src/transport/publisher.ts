@@ -13,7 +13,7 @@ import { type AmqpConnection, plain, within } from './amqp-connection.ts'
 import { Fifo } from './fifo.ts'
 import { Occasional } from './occasional.ts'
 import { encodePublish } from './publish-frames.ts'
-import { lostWith, refused, unroutable } from './publish-outcomes.ts'
+import { lostWith, OutcomeCounts, refused, unroutable } from './publish-outcomes.ts'
 import { type Sent, Unconfirmed } from './unconfirmed.ts'
 
 export interface PublisherSettings {
@@ -56,6 +56,10 @@ const CHECK_MS = 250
 const LEAST_REPLACE_MS = 1_000
 
 export class Publisher {
+  /** Of all publishes so far. */
+  readonly outcomes = new OutcomeCounts()
+  /** Why the broker blocks publishers, in its words; undefined when it does not. */
+  blocked: string | undefined
   readonly #settings: PublisherSettings
   readonly #events: PublisherEvents
   #connection: AmqpConnection | undefined
@@ -104,7 +108,7 @@ export class Publisher {
       if (owner === undefined && this.#isFull(message)) return reject(this.#overflow(message))
       this.#enqueue({ message, owner, resolve, reject, sentAt: 0, returned: false })
     })
-    promise.catch(() => {})
+    this.outcomes.count(promise)
     return promise
   }
 
@@ -338,10 +342,12 @@ export class Publisher {
 
   #onBlocked(reason: string): void {
     this.#blockedSince = performance.now()
+    this.blocked = reason
     this.#events.onTrouble('WARNING', `the broker blocks publishers (${reason}); messages wait until it can take them`)
   }
 
   #onUnblocked(): void {
+    this.blocked = undefined
     this.#blockedSince = undefined
     this.#clockStart = performance.now()
     if (this.#connection !== undefined) this.#events.onTrouble('NOTICE', 'the broker takes messages again')
