@@ -6,6 +6,7 @@ import { Messenger } from '../service/messenger.ts'
 import { AmqpConnection, within } from '../transport/amqp-connection.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
+import { ensureExchanges } from '../transport/declaring.ts'
 import { Publisher } from '../transport/publisher.ts'
 import { EXCHANGES } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
@@ -70,10 +71,12 @@ export class Sender implements AsyncDisposable {
   }
 
   /**
-   * Declares the exchanges of the bus and, with a key, a queue of this connection's own that takes what is sent to it.
+   * Makes the exchanges of the bus unless they are there and, with a key, a queue of this connection's own that takes what is sent to it.
    * @throws TopologyError
    */
   async declare(resultKey?: string, onResult: (message: IncomingMessage) => void = () => {}): Promise<void> {
+    await ensureExchanges(this.#connection, ANSWER_MS)
+    if (resultKey === undefined) return
     const channel: ConsumeChannel<'command'> = await ConsumeChannel.open(this.#connection, 1, ANSWER_MS, {
       onDelivery: (_queue, message) => {
         channel.acknowledger.ack(message.deliveryTag)
@@ -81,8 +84,6 @@ export class Sender implements AsyncDisposable {
       },
       onEnd: (reason) => this.#connection.fail(reason),
     })
-    await channel.declareExchanges()
-    if (resultKey === undefined) return
     const exchange = EXCHANGES.command
     await channel.consume('command', await channel.declareQueue({ name: '', exchange, bindings: [resultKey] }))
   }

@@ -179,7 +179,7 @@ export class Link {
       },
       onEnd: (reason) => connection.fail(reason),
     })
-    await channel.declareExchanges()
+    await channel.prepareExchanges(this.#options.settings.declare)
     this.#channel = channel
     if (this.#isCalling) {
       await this.#consumeReplies(channel).catch((error: unknown) => {

@@ -11,6 +11,7 @@ import {
 } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { LEVELS, type LevelName } from '../log/levels.ts'
+import type { Declare } from '../topology/plan.ts'
 import type { BrokerTls } from '../transport/amqp-connection.ts'
 import { type BrokerUrl, parseBrokerUrl, parseBrokerUrls } from '../transport/broker-url.ts'
 import type { PublisherSettings } from '../transport/publisher.ts'
@@ -57,6 +58,13 @@ export interface ServiceSettings {
    * @default false
    */
   readonly exclusiveQueues?: boolean
+  /**
+   * What the worker declares on the broker: `'all'`; `'queues'`, bound to exchanges that an administrator has made; or `'nothing'`, when he
+   * has made the shared queues with their bindings as well. What is not declared is only checked to be there (TopologyError), but
+   * bindings cannot be. Queues of the worker's own are declared in any case.
+   * @default process.env.EVENTAIL_DECLARE, else 'all'
+   */
+  readonly declare?: Declare
   /**
    * The heartbeat of both connections, in milliseconds (rounded up to seconds; 0 turns it off); the broker may ask for less. A broker
    * that is silent for twice as long is taken to be lost.
@@ -132,6 +140,7 @@ export interface Settings {
   readonly crashGuard: Required<CrashGuardOptions> | undefined
   readonly format: PayloadFormat
   readonly exclusiveQueues: boolean
+  readonly declare: Declare
   readonly heartbeatMs: number
   readonly connectTimeoutMs: number
   readonly blockedTimeoutMs: number
@@ -147,6 +156,7 @@ const MIB = 1024 * 1024
 /** The names of the settings that concern connections and publishing: endpoints have them too. */
 export const BUS_SETTING_NAMES = [
   'format',
+  'declare',
   'heartbeatMs',
   'connectTimeoutMs',
   'blockedTimeoutMs',
@@ -204,6 +214,7 @@ export function resolveSettings(options: StartOptions): Settings {
     crashGuard: options.crashGuard === undefined ? undefined : guardOf(options.crashGuard),
     format: oneOf('format', options.format ?? 'cbor', ['cbor', 'json']),
     exclusiveQueues,
+    declare: declareOf(options.declare),
     heartbeatMs: ms('heartbeatMs', 60_000, 0),
     connectTimeoutMs: ms('connectTimeoutMs', 5_000),
     blockedTimeoutMs: ms('blockedTimeoutMs', 3_600_000),
@@ -254,6 +265,12 @@ function guardOf(guard: CrashGuardOptions): Required<CrashGuardOptions> {
   if (typeof store !== 'object' || store === null || typeof store.peek !== 'function')
     throw new InvalidSettingError('crashGuard.store', `must be a store of eventail/store, not ${describe(store)}`)
   return { store, maxRedeliveries: checkWhole('crashGuard.maxRedeliveries', maxRedeliveries, 1) }
+}
+
+function declareOf(given: Declare | undefined): Declare {
+  const allowed = ['all', 'queues', 'nothing'] as const
+  if (given !== undefined) return oneOf('declare', given, allowed)
+  return oneOf<Declare>('EVENTAIL_DECLARE', (process.env['EVENTAIL_DECLARE'] || 'all') as Declare, allowed)
 }
 
 function defaultBroker(): BrokerUrl {

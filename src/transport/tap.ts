@@ -7,6 +7,7 @@ import { AccessRefusedError, TopologyError } from '../errors.ts'
 import { AmqpConnection, type BrokerTls } from './amqp-connection.ts'
 import type { BrokerUrl } from './broker-url.ts'
 import { ConsumeChannel } from './consume-channel.ts'
+import { ensureExchanges } from './declaring.ts'
 import { Backoff, pause } from './reconnect.ts'
 
 export interface TapOptions {
@@ -82,7 +83,7 @@ async function watchOnce(broker: BrokerUrl, options: TapOptions, onConnected: ()
       },
       onEnd: end,
     })
-    await channel.declareExchanges()
+    await ensureExchanges(connection, TIMEOUT_MS)
     let queue = ''
     for (const [exchange, bindings] of Object.entries(patterns)) {
       if (queue === '') queue = await channel.declareQueue({ name: '', exchange, bindings })
