@@ -30,8 +30,9 @@ interface TestFixtures {
 
 const vhost = `test-${randomUUID()}`
 
-const LIMITED = 'least-privilege'
-if (process.env['EVENTAIL_TEST_USER'] === LIMITED) process.env['EVENTAIL_DECLARE'] = 'queues'
+/** Whether the tests run as a user who may do no more than a service must. */
+export const isLimited = process.env['EVENTAIL_TEST_USER'] === 'least-privilege'
+if (isLimited) process.env['EVENTAIL_DECLARE'] = 'queues'
 
 /** The URL of a user with the permissions of a service that declares its queues, whatever its name. */
 async function limitedUrl(ownerUrl: string, management: Management): Promise<string> {
@@ -61,7 +62,7 @@ export const test = base
     ],
     url: [
       async ({ ownerUrl, management }, use) => {
-        await use(process.env['EVENTAIL_TEST_USER'] === LIMITED ? await limitedUrl(ownerUrl, management) : ownerUrl)
+        await use(isLimited ? await limitedUrl(ownerUrl, management) : ownerUrl)
       },
       { scope: 'file' },
     ],
