@@ -268,6 +268,10 @@ function command<O extends BrokerOptions>(
     .argument('[operands...]')
     .option('--url <url>', "the broker's URL (a password in it is seen by all users of the machine)")
     .option('--url-file <file>', "a file that holds the broker's URL")
+    .option('--tls-ca <file>', 'for amqps://: authorities to trust instead of the well-known ones, PEM')
+    .option('--tls-cert <file>', 'for amqps://: client certificate, PEM')
+    .option('--tls-key <file>', 'for amqps://: its private key, PEM')
+    .option('--tls-servername <name>', "for amqps://: the name in the broker's certificate, where it isn't the host")
     .addHelpText(
       'after',
       `\nExamples:\n${examples.map((example) => `  eventail ${example}`).join('\n')}`.replace('eventail echo', 'echo'),

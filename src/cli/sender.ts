@@ -3,7 +3,7 @@
  * command. What the broker refuses is not tried again: an operator wants to know.
  */
 import { Messenger } from '../service/messenger.ts'
-import { AmqpConnection, within } from '../transport/amqp-connection.ts'
+import { AmqpConnection, type ConnectionSettings, within } from '../transport/amqp-connection.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
 import { ensureExchanges } from '../transport/declaring.ts'
@@ -12,7 +12,6 @@ import { EXCHANGES } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import type { PayloadFormat } from '../wire/payload.ts'
 import type { Terminal } from './command-line.ts'
-import { connectionSettings } from './connect.ts'
 
 const MIB = 1024 * 1024
 const PUBLISHER = {
@@ -50,11 +49,10 @@ export class Sender implements AsyncDisposable {
   }
 
   /**
-   * @param command shown in the broker's list of connections
    * @throws ConnectionError, AccessRefusedError
    */
-  static async open(broker: BrokerUrl, command: string, terminal: Terminal): Promise<Sender> {
-    const connection = await AmqpConnection.open(broker, connectionSettings(command), terminal.signal)
+  static async open(broker: BrokerUrl, settings: ConnectionSettings, terminal: Terminal): Promise<Sender> {
+    const connection = await AmqpConnection.open(broker, settings, terminal.signal)
     const sender = new Sender(connection, terminal)
     try {
       await sender.publisher.attach(connection)

@@ -12,7 +12,7 @@ import {
 import type { LogRecord } from '../log/gelf.ts'
 import { LEVELS, type LevelName } from '../log/levels.ts'
 import type { Declare } from '../topology/plan.ts'
-import type { BrokerTls } from '../transport/amqp-connection.ts'
+import { type BrokerTls, checkTls, readTls } from '../transport/broker-tls.ts'
 import { type BrokerUrl, parseBrokerUrl, parseBrokerUrls } from '../transport/broker-url.ts'
 import type { PublisherSettings } from '../transport/publisher.ts'
 import type { OutageBrake } from './brake.ts'
@@ -112,7 +112,11 @@ export interface StartOptions extends ServiceSettings {
    * @default [process.env.EVENTAIL_AMQP_URL ?? 'amqp://localhost']
    */
   readonly urls?: readonly string[]
-  /** For `amqps://` URLs. @default what Node trusts, and no client certificate */
+  /**
+   * For `amqps://` URLs.
+   * @default what the files named by EVENTAIL_TLS_CA, EVENTAIL_TLS_CERT and EVENTAIL_TLS_KEY hold, with EVENTAIL_TLS_SERVERNAME and
+   * EVENTAIL_TLS_PASSPHRASE; else the well-known authorities, and no client certificate
+   */
   readonly tls?: BrokerTls
   /** Stops the service, or closes the endpoint, when it aborts. @default none */
   readonly signal?: AbortSignal
@@ -186,13 +190,12 @@ export const START_NAMES: readonly Exclude<keyof StartOptions, keyof ServiceSett
   'stderrLevel',
   'onLog',
 ]
-const TLS_NAMES: readonly (keyof BrokerTls)[] = ['ca', 'cert', 'key', 'passphrase', 'servername']
 
 /** @throws InvalidSettingError that names the setting */
 export function resolveSettings(options: StartOptions): Settings {
   checkOptions('options', options, [...START_NAMES, ...SETTING_NAMES])
   const { tls, signal, onLog, exclusiveQueues = false, concurrency = Infinity } = options
-  if (tls !== undefined) checkOptions('tls', tls, TLS_NAMES)
+  if (tls !== undefined) checkTls(tls)
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
   if (onLog !== undefined) checkFunction('onLog', onLog)
@@ -202,7 +205,7 @@ export function resolveSettings(options: StartOptions): Settings {
   }
   return {
     brokers: options.urls === undefined ? [defaultBroker()] : parseBrokerUrls(options.urls),
-    tls,
+    tls: tls ?? readTls(),
     signal,
     stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
     onLog,

@@ -4,7 +4,8 @@
  */
 import type { IncomingMessage } from '../wire/message.ts'
 import { AccessRefusedError, TopologyError } from '../errors.ts'
-import { AmqpConnection, type BrokerTls } from './amqp-connection.ts'
+import { AmqpConnection } from './amqp-connection.ts'
+import type { BrokerTls } from './broker-tls.ts'
 import type { BrokerUrl } from './broker-url.ts'
 import { ConsumeChannel } from './consume-channel.ts'
 import { ensureExchanges } from './declaring.ts'

@@ -19,6 +19,7 @@ import {
   EXIT,
   SkippingPrinter,
   takeBroker,
+  type Target,
   type Terminal,
   refuseOperands,
 } from '../command-line.ts'
@@ -34,10 +35,10 @@ export interface DeadOptions extends BrokerOptions {
 }
 
 export async function dead(operands: readonly string[], options: DeadOptions, terminal: Terminal): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   if (options.watch === true) {
     refuseOperands(rest)
-    return watch(broker, options, terminal)
+    return watch({ broker, tls }, options, terminal)
   }
   const queues = rest.length > 0 ? rest : await knownQueues(broker, options.managementUrl, terminal)
   if (queues.length === 0) {
@@ -46,15 +47,20 @@ export async function dead(operands: readonly string[], options: DeadOptions, te
   }
   let unread = 0
   for (const queue of queues) {
-    if (!(await show(queue, broker, options, terminal))) unread += 1
+    if (!(await show(queue, { broker, tls }, options, terminal))) unread += 1
   }
   if (unread === 0) return EXIT.ok
   return unread < queues.length ? EXIT.partial : EXIT.failed
 }
 
 /** @returns whether the queue could be read */
-async function show(queue: string, broker: BrokerUrl, options: DeadOptions, terminal: Terminal): Promise<boolean> {
-  await using reader = await QueueReader.open(broker, queue, connectionSettings('dead'), terminal.signal)
+async function show(
+  queue: string,
+  { broker, tls }: Target,
+  options: DeadOptions,
+  terminal: Terminal,
+): Promise<boolean> {
+  await using reader = await QueueReader.open(broker, queue, connectionSettings('dead', tls), terminal.signal)
   const api = managementOf(broker, options.managementUrl, terminal)
   if (!(await mayRead(reader, { api, force: options.force }, terminal))) return false
   const { messages } = await reader.counts()
@@ -90,15 +96,16 @@ function groupText({ name, died_in: diedIn, reason }: DeadGroup): string {
 }
 
 async function watch(
-  broker: BrokerUrl,
+  { broker, tls }: Target,
   { exchange = 'am-dlx', json }: DeadOptions,
   terminal: Terminal,
 ): Promise<number> {
   const causes = new Causes()
   const printer = new SkippingPrinter(terminal)
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail dead',
     patterns: { [EXCHANGES.log]: ['#.ALERT', '#.EMERGENCY', '#.ERROR'], [exchange]: ['#'] },
     signal: terminal.signal,

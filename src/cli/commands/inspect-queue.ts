@@ -33,11 +33,11 @@ export async function inspectQueue(
   options: InspectCliOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
   refuseOperands(rest.slice(1))
   const matches = isFiltering(options) ? makeFilter(options, onceEach(terminal)) : undefined
-  await using reader = await QueueReader.open(broker, queue, connectionSettings('inspect-queue'), terminal.signal)
+  await using reader = await QueueReader.open(broker, queue, connectionSettings('inspect-queue', tls), terminal.signal)
   const { messages } = await reader.counts()
   const api = managementOf(broker, options.managementUrl, terminal)
   if (!(await mayRead(reader, { api, force: options.force }, terminal))) return EXIT.failed

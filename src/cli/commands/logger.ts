@@ -18,12 +18,13 @@ export interface LoggerOptions extends BrokerOptions {
 }
 
 export async function logger(operands: readonly string[], options: LoggerOptions, terminal: Terminal): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const patterns = patternsOf([...(options.filter ?? []), ...rest], options)
   const printer = new SkippingPrinter(terminal)
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail logger',
     patterns: { [EXCHANGES.log]: patterns },
     signal: terminal.signal,

@@ -29,7 +29,7 @@ export async function monitor(
   options: MonitorOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
   const patterns = patternsOf(options)
   const filter = makeFilter(options, onceEach(terminal))
@@ -52,9 +52,10 @@ export async function monitor(
     else terminal.print(textOf(message, terminal.colours) + (saved === undefined ? '' : `\n    saved as ${saved}`))
     await terminal.drained()
   }
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail monitor',
     patterns,
     signal: terminal.signal,

@@ -39,7 +39,7 @@ export async function resurrectCommand(
   options: ResurrectCliOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
   refuseOperands(rest.slice(1))
   const filter = makeFilter(options, onceEach(terminal))
@@ -52,11 +52,11 @@ export async function resurrectCommand(
   await using reader = await QueueReader.open(
     broker,
     queue,
-    { ...connectionSettings('resurrect'), keepRawHeaders: true },
+    { ...connectionSettings('resurrect', tls), keepRawHeaders: true },
     terminal.signal,
   )
   if (!(await mayRead(reader, { api, force: options.force }, terminal))) return EXIT.failed
-  await using sender = await Sender.open(broker, 'resurrect', terminal)
+  await using sender = await Sender.open(broker, connectionSettings('resurrect', tls), terminal)
   const summary = await resurrect({
     reader,
     publisher: sender.publisher,

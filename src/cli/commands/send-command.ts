@@ -17,6 +17,7 @@ import {
   type Terminal,
   refuseOperands,
 } from '../command-line.ts'
+import { connectionSettings } from '../connect.ts'
 import { readPayload } from '../payload-file.ts'
 import { Sender } from '../sender.ts'
 import { hexDump, valueText } from '../show.ts'
@@ -34,7 +35,7 @@ export async function sendCommand(
   options: SendCommandCliOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const command = required(rest, 0, 'command')
   const payload = readPayload(required(rest, 1, 'payload'), options.format)
   refuseOperands(rest.slice(2))
@@ -46,7 +47,7 @@ export async function sendCommand(
   const answer = new Promise<IncomingMessage>((resolve) => {
     take = resolve
   })
-  await using sender = await Sender.open(broker, 'send-command', terminal)
+  await using sender = await Sender.open(broker, connectionSettings('send-command', tls), terminal)
   await sender.declare(replyTo, (message) => {
     if (message.properties.correlationId === correlationId) take(message)
   })

@@ -31,10 +31,10 @@ export interface TraceOptions extends BrokerOptions {
 const KEPT = 1000
 
 export async function trace(operands: readonly string[], options: TraceOptions, terminal: Terminal): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const conversation = required(rest, 0, 'conversation')
   refuseOperands(rest.slice(1))
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   const api = managementOf(broker, options.managementUrl, terminal)
   const routes = await routesIfKnown(api, 'who takes the events is not known', terminal)
   const found = new Trace(conversation, (exchange, key) => routes && receiversOf(routes, exchange, key))
@@ -44,6 +44,7 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
   const quiet = new Quiet(options.idle)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail trace',
     patterns: Object.fromEntries(Object.values(EXCHANGES).map((exchange) => [exchange, ['#']])),
     signal: AbortSignal.any([terminal.signal, quiet.signal]),
