@@ -9,6 +9,7 @@ import { toJson } from '../../observe/body.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { EXCHANGES } from '../../topology/names.ts'
 import type { BrokerUrl } from '../../transport/broker-url.ts'
+import { makeRedact } from '../../observe/redact.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import { tap } from '../../transport/tap.ts'
 import { conversationIdOf } from '../../wire/envelope.ts'
@@ -29,6 +30,7 @@ import { clock, paint } from '../show.ts'
 export interface DeadOptions extends BrokerOptions {
   readonly watch?: boolean
   readonly exchange?: string
+  readonly redact?: readonly string[]
   readonly json?: boolean
   readonly managementUrl?: string
   readonly force?: boolean
@@ -97,9 +99,10 @@ function groupText({ name, died_in: diedIn, reason }: DeadGroup): string {
 
 async function watch(
   { broker, tls }: Target,
-  { exchange = 'am-dlx', json }: DeadOptions,
+  { exchange = 'am-dlx', json, redact: redacted }: DeadOptions,
   terminal: Terminal,
 ): Promise<number> {
+  const redact = makeRedact(redacted)
   const causes = new Causes()
   const printer = new SkippingPrinter(terminal)
   await checkBroker(broker, tls, terminal)
@@ -115,7 +118,7 @@ async function watch(
       if (message.exchange === EXCHANGES.log) causes.note(message)
       else
         printer.print(() =>
-          json === true ? letterLine(message, causes) : letterText(message, causes, terminal.colours),
+          json === true ? letterLine(redact(message), causes) : letterText(message, causes, terminal.colours),
         )
     },
   })

@@ -2,6 +2,7 @@
 import { receiversOf } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { logLineOf } from '../../observe/envelope.ts'
+import { makeRedact } from '../../observe/redact.ts'
 import { sequenceDiagram } from '../../observe/sequence-diagram.ts'
 import { type Step, Trace } from '../../observe/trace.ts'
 import { EXCHANGES } from '../../topology/names.ts'
@@ -21,6 +22,7 @@ import { colourOf, oneLine, paint } from '../show.ts'
 
 export interface TraceOptions extends BrokerOptions {
   readonly mermaid?: boolean
+  readonly redact?: readonly string[]
   readonly json?: boolean
   /** Seconds. */
   readonly idle?: number
@@ -38,6 +40,7 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
   const api = managementOf(broker, options.managementUrl, terminal)
   const routes = await routesIfKnown(api, 'who takes the events is not known', terminal)
   const found = new Trace(conversation, (exchange, key) => routes && receiversOf(routes, exchange, key))
+  const redact = makeRedact(options.redact)
   const printer = new SkippingPrinter(terminal)
   const steps: Step[] = []
   let seen = 0
@@ -51,7 +54,7 @@ export async function trace(operands: readonly string[], options: TraceOptions, 
     onConnected: ({ shown }) => terminal.say(`following conversation ${visible(conversation)} on ${shown}`),
     onLost: (reason) => terminal.say(`${reason.message}; trying again`),
     onMessage: (message) => {
-      const step = found.add(message, performance.now())
+      const step = found.add(redact(message), performance.now())
       if (step === undefined) return
       quiet.disturb()
       seen += 1
