@@ -110,7 +110,7 @@ function lineOf({ envelope, sinceMs, gapMs, depth, from, to }: Step): string {
 function textOf({ envelope, sinceMs, gapMs, depth, from, to }: Step, colours: boolean): string {
   const { kind, name, status, payload } = envelope
   const when = `${String(Math.round(sinceMs)).padStart(7)} ms ${`+${Math.round(gapMs)}`.padStart(6)}`
-  const what = kind === 'result' ? (status ?? kind) : kind
+  const what = visible(kind === 'result' ? (status ?? kind) : kind)
   const way = kind === 'log' ? '' : `  ${visible(from ?? '?')} → ${to.length === 0 ? '?' : to.map(visible).join(', ')}`
   const text = kind === 'log' ? visible(logLineOf(envelope)) : oneLine(payload)
   return `${when}  ${'  '.repeat(depth)}${paint(colours, colourOf(what), what)} ${paint(colours, 'bold', visible(name))}${way}  ${paint(colours, 'gray', text)}`
