@@ -89,6 +89,9 @@ export function tlsProblem(text: string): string | undefined {
     return `the broker refused this client's certificate, or its lack (${text}): give tls.cert and tls.key`
   if (/unsupported protocol|protocol version/.test(text))
     return `the broker speaks no TLS of version 1.2 or later (${text}): let it`
+  // the alert of the broker may be lost with the connection
+  if (/^$|ECONNRESET|EPIPE|closed|ended/i.test(text))
+    return `the broker ended the connection (${text}); if it wants to know its clients, give tls.cert and tls.key`
   return undefined
 }
 

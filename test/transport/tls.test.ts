@@ -183,7 +183,7 @@ describe('a broker that wants client certificates', () => {
       signal: stop.signal,
     })
     const outcome = outcomeOf(starting)
-    await expect.poll(() => records.of('WARNING')[0]).toMatch(/give tls\.cert and tls\.key; trying again/)
+    await expect.poll(() => records.of('WARNING')[0]).toMatch(/give tls\.cert and tls\.key.*trying again/)
     stop.abort()
     expect(await outcome).toBe('STOPPED')
   })
