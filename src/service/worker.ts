@@ -309,7 +309,7 @@ export class Worker {
   }
 
   #onConnected(session: Session): void {
-    this.#outage.over(session.broker.shown)
+    this.#outage.over(session.broker)
     const dropped = this.#logChannel.takeDropped()
     if (dropped > 0)
       this.#logger.write('WARNING', `${dropped} log records were dropped while the broker could not take them`)
