@@ -1,15 +1,24 @@
-/** What is told of outages: one record when one begins and one for each new reason, since brokers are away for hours, and one when it is over. */
+/**
+ * What is told of outages: one record when one begins and one for each new reason, since brokers are away for hours, and one when it is
+ * over. What does not mend itself is told again each minute: a worker that cannot do its work must not keep silent.
+ */
 import { AccessRefusedError, TopologyError } from '../errors.ts'
 import type { LevelName } from '../log/levels.ts'
 import type { Logger } from '../log/logger.ts'
 
+/** How long a reason that waiting does not mend is not told again. */
+const REMINDER_MS = 60_000
+
 export class OutageReport {
   readonly #logger: Logger
-  #current: { readonly since: number; readonly reasons: Set<string> } | undefined
+  readonly #now: () => number
+  /** The reasons, and when each was told last. */
+  #current: { readonly since: number; readonly reasons: Map<string, number> } | undefined
   #wasConnected = false
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, now: () => number = () => performance.now()) {
     this.#logger = logger
+    this.#now = now
   }
 
   /** Whether there was ever a session. */
@@ -20,7 +29,7 @@ export class OutageReport {
   /** A session works. @param broker as it may be shown */
   over(broker: string): void {
     if (this.#current !== undefined) {
-      const seconds = ((performance.now() - this.#current.since) / 1000).toFixed(1)
+      const seconds = ((this.#now() - this.#current.since) / 1000).toFixed(1)
       const again = this.#wasConnected ? ' again' : ''
       // whoever read of the outage on stderr reads there that it is over
       this.#logger.write('NOTICE', `connected to ${broker}${again} after ${seconds} s`, {}, true)
@@ -32,18 +41,25 @@ export class OutageReport {
   /** A session was lost, or could not be made. */
   goesOn(reason: Error): void {
     const { message } = reason
+    const now = this.#now()
     if (this.#current === undefined) {
-      this.#current = { since: performance.now(), reasons: new Set([message]) }
+      this.#current = { since: now, reasons: new Map([[message, now]]) }
       const text = this.#wasConnected ? `connection lost: ${message}` : message
       this.#logger.write(severity(reason), `${text}; trying again until it works`)
-    } else if (!this.#current.reasons.has(message)) {
-      this.#current.reasons.add(message)
-      this.#logger.write(severity(reason), message)
+      return
     }
+    const told = this.#current.reasons.get(message)
+    if (told !== undefined && (mendsItself(reason) || now - told < REMINDER_MS)) return
+    this.#current.reasons.set(message, now)
+    this.#logger.write(severity(reason), message)
   }
 }
 
 /** Waiting mends a broker that is away, but neither a wrong password nor a wrong queue. */
+function mendsItself(reason: Error): boolean {
+  return !(reason instanceof TopologyError || reason instanceof AccessRefusedError)
+}
+
 function severity(reason: Error): LevelName {
   if (reason instanceof TopologyError) return 'EMERGENCY'
   return reason instanceof AccessRefusedError ? 'ERROR' : 'WARNING'

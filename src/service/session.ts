@@ -32,6 +32,8 @@ export interface SessionParts {
   readonly publisher: Publisher
   readonly logChannel: LogChannel
   readonly dispatcher: Dispatcher
+  /** Whether it goes on with the configuration of an earlier session. */
+  isConfigured(): boolean
   /** The session is about to consume. */
   onBegin(session: Session): void
   /** The session works, but waits for its configuration. */
@@ -201,12 +203,10 @@ export class Session {
     this.#parts.onBegin(this)
     this.#isDelivering = true
     const configuration = this.#queues.find(({ plan }) => plan.kind === 'configuration')
-    if (configuration === undefined) {
+    if (configuration !== undefined) await this.#channel?.consume('configuration', configuration.name)
+    if (configuration === undefined || this.#parts.isConfigured()) {
       await this.configured()
-    } else {
-      await this.#channel?.consume('configuration', configuration.name)
-      if (!this.#controller.signal.aborted && this.#gate === 'closed') this.#parts.onUnconfigured(this)
-    }
+    } else if (!this.#controller.signal.aborted && this.#gate === 'closed') this.#parts.onUnconfigured(this)
     if (this.#controller.signal.aborted) throw this.#controller.signal.reason
     this.consumingSince = performance.now()
   }

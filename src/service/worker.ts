@@ -3,7 +3,7 @@
  * begun, in bounded time, and gives the rest back to the broker.
  */
 import { setMaxListeners } from 'node:events'
-import { EventailError, StoppedError, TopologyError } from '../errors.ts'
+import { ConnectionError, EventailError, StoppedError, TopologyError } from '../errors.ts'
 import { asError, describeError } from '../log/describe-error.ts'
 import { Logger } from '../log/logger.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
@@ -23,6 +23,7 @@ import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
 import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
+import { limitStart, remindOfConfiguration } from './waiting.ts'
 
 /**
  * Where a worker is in its life.
@@ -95,6 +96,9 @@ export class Worker {
   #session: Session | undefined
   #stopHookRun: Promise<void> | undefined
   readonly #outage: OutageReport
+  /** Why the latest session ended, or never began. */
+  #lastReason: Error | undefined
+  #wasConfigured = false
   #markStarted: () => void = () => {}
   #markFailed: (error: Error) => void = () => {}
 
@@ -160,19 +164,29 @@ export class Worker {
   }
 
   async #live(): Promise<void> {
-    const { brokers, signal } = this.#options.settings
+    const { brokers, signal, startTimeoutMs } = this.#options.settings
     const onAbort = (): void => this.#stopRequest.abort()
     signal?.addEventListener('abort', onAbort, { once: true })
     if (signal?.aborted === true) onAbort()
     // the constructor finishes first
     await Promise.resolve()
+    const started = limitStart(startTimeoutMs, () => this.#failUnconnected())
     if (!this.#stopRequest.signal.aborted) await this.#start()
     for (let attempt = 0; !this.#stopRequest.signal.aborted; attempt++) {
       const broker = brokers[attempt % brokers.length]
       if (broker !== undefined) await this.#liveOneSession(broker)
     }
+    started()
     signal?.removeEventListener('abort', onAbort)
     await this.#end()
+  }
+
+  /** Fails when no broker was found in the time for it. */
+  #failUnconnected(): void {
+    if (this.#outage.wasConnected) return
+    const last = this.#lastReason === undefined ? '' : `; at last: ${this.#lastReason.message}`
+    const text = `no broker was found within ${this.#options.settings.startTimeoutMs} ms (startTimeoutMs)${last}`
+    this.fail(new ConnectionError(text, { cause: this.#lastReason }), text)
   }
 
   /** Runs the first hook. One that waits for what only the connection brings must not keep the worker from stopping. */
@@ -207,6 +221,7 @@ export class Worker {
       this.fail(reason, reason.message)
       return
     }
+    this.#lastReason = reason
     this.#outage.goesOn(reason)
     const { brokers } = this.#options.settings
     const isLastInTurn = broker === brokers.at(-1)
@@ -302,6 +317,7 @@ export class Worker {
       publisher: this.#publisher,
       logChannel: this.#logChannel,
       dispatcher: this.#dispatcher,
+      isConfigured: () => settings.keepConfiguration && this.#wasConfigured,
       onBegin: (session) => {
         this.#session = session
       },
@@ -309,11 +325,13 @@ export class Worker {
         if (this.#stopRequest.signal.aborted) return
         this.#enter('unconfigured')
         this.#logger.write('NOTICE', 'waiting for the configuration')
+        remindOfConfiguration(this.#logger, session.signal, () => this.state === 'unconfigured')
         this.#hooks.runInSession('onUnconfigured', session.signal)
       },
       onReady: (session) => {
         // the stop came while the last consumer was being asked for
         if (this.#stopRequest.signal.aborted) return
+        this.#wasConfigured = true
         this.#enter('ready')
         const queues = session.queueNames.length === 0 ? '' : `: consuming ${session.queueNames.join(', ')}`
         this.#logger.write('INFO', `ready${queues} on ${session.broker.shown}`)
