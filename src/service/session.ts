@@ -201,6 +201,7 @@ export class Session {
 
   async #consume(): Promise<void> {
     this.#parts.onBegin(this)
+    this.#parts.dispatcher.begin(this.#consumeConnection?.silenceMs ?? Infinity)
     this.#isDelivering = true
     const configuration = this.#queues.find(({ plan }) => plan.kind === 'configuration')
     if (configuration !== undefined) await this.#channel?.consume('configuration', configuration.name)

@@ -23,6 +23,7 @@ import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
 import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
+import { consumerTimeoutOf, Strikes } from './strikes.ts'
 import { limitStart, remindOfConfiguration } from './waiting.ts'
 
 /**
@@ -209,6 +210,8 @@ export class Worker {
       this.#onConnected(session)
       reason = await this.#untilEnd(session)
       if (session.consumingSince !== undefined) workedMs = performance.now() - session.consumingSince
+      const timeoutMs = consumerTimeoutOf(reason)
+      if (timeoutMs !== undefined) this.#dispatcher.overdue(timeoutMs)
       await session.lose()
     } catch (error) {
       reason = asError(error)
@@ -368,6 +371,7 @@ export class Worker {
       policy,
       brake: settings.outageBrake && new Brake(settings.outageBrake, (level, text) => this.#logger.write(level, text)),
       guard: settings.crashGuard && new CrashGuard(service, settings.crashGuard, this.#logger),
+      strikes: new Strikes(settings.retry, this.#logger),
       timeoutMs: settings.handlerTimeoutMs,
       stopping: this.#stopRequest.signal,
       concurrency: settings.concurrency,
