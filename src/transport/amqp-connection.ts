@@ -209,6 +209,11 @@ export class AmqpConnection extends AMQPClient {
     return this.heartbeat > 0 ? this.heartbeat * 2000 : Infinity
   }
 
+  /** Bytes that the broker has sent so far. */
+  get bytesRead(): number {
+    return this.socket?.bytesRead ?? 0
+  }
+
   /** Bytes that were given to {@link send} and are not on the wire yet. */
   get unsentBytes(): number {
     return this.socket?.writableLength ?? 0

@@ -110,6 +110,12 @@ export class ConsumeChannel<K extends string> {
     })
   }
 
+  /** Messages that wait in a queue. @throws ConnectionError when there is no answer; a queue that is not there ends the channel */
+  async waitingIn(queue: string): Promise<number> {
+    const answer = this.#channel.queueDeclare(queue, { passive: true })
+    return (await within(answer, this.#timeoutMs, `looking at queue '${queue}'`)).messageCount
+  }
+
   /** Asks for no more deliveries. Those that were delivered already still have to be settled. */
   async cancel(): Promise<void> {
     this.#cancelling = true

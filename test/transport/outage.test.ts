@@ -152,8 +152,8 @@ test('a message that its handler holds for longer than the broker waits is told,
     }).start({ ...QUIET, urls: [broker.url], onLog: records.onLog, drainTimeoutMs: 0 })
     for (const payload of ['held', 'late', 'quick']) await probe.event('Hold', payload)
     const letters = [await dead.next({ timeoutMs: 20_000 }), await dead.next()]
-    expect(letters.map(jsonOf).toSorted()).toEqual(['held', 'late'])
-    expect(tries.toSorted()).toEqual(['held', 'held', 'late', 'late', 'quick'])
+    expect(new Set(letters.map(jsonOf))).toEqual(new Set(['held', 'late']))
+    expect(tries.map(String).toSorted()).toEqual(['held', 'held', 'late', 'late', 'quick'])
     expect(records.of('ALERT')[0]).toMatch(
       /^the handler of 'Hold' did not settle its message within the broker's consumer timeout of 1000 ms: set handlerTimeoutMs below/,
     )
