@@ -83,7 +83,7 @@ export class Worker {
   hasAbandoned = false
   readonly #options: WorkerOptions
   readonly #logger: Logger
-  readonly #logChannel = new LogChannel()
+  readonly #logChannel = new LogChannel((text) => this.#logger.write('WARNING', text))
   readonly #publisher: Publisher
   readonly #messenger: Messenger
   readonly #dispatcher: Dispatcher
@@ -305,9 +305,6 @@ export class Worker {
 
   #onConnected(session: Session): void {
     this.#outage.over(session.broker.shown)
-    const dropped = this.#logChannel.takeDropped()
-    if (dropped > 0)
-      this.#logger.write('WARNING', `${dropped} log records were dropped while the broker could not take them`)
     this.#markStarted()
   }
 
