@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { defineService, onEvent, PublishRefusedError, SETTLE_LATER } from 'eventail'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type Broker, startBroker } from '../../dev/broker.mjs'
@@ -7,6 +10,7 @@ import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
 
 // These tests break their broker: it is their own, and each begins with a running one.
 
+const FLOOD = fileURLToPath(new URL('../reliability/programs/flood.mjs', import.meta.url))
 // what is said while the broker is away is said on stderr
 const QUIET = { stderrLevel: 'EMERGENCY', format: 'json' } as const
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
@@ -127,6 +131,29 @@ test('a service that connects during a memory alarm consumes, although its logs 
   } finally {
     await noAlarm()
   }
+}, 60_000)
+
+test('20,000 messages that wait out a disk alarm take little memory, and are confirmed within 5 s of its end, each once', async () => {
+  const arrived = await probe.listen('events', 'Flood')
+  const flood = spawn(process.execPath, [FLOOD, broker.url, '20000'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const told: Record<string, unknown>[] = []
+  createInterface({ input: flood.stdout }).on('line', (line) => told.push(JSON.parse(line) as Record<string, unknown>))
+  try {
+    await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(1)
+    await broker.ctl('set_disk_free_limit', '900GB')
+    await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(2)
+    expect(told[1]?.['queued']).toBeGreaterThanOrEqual(20_000)
+    // of which the payloads are 20
+    expect(told[1]?.['rssMiB']).toBeLessThanOrEqual(32)
+  } finally {
+    await broker.ctl('set_disk_free_limit', '1MB')
+    if (told.length < 2) flood.kill('SIGKILL')
+  }
+  await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(3)
+  expect(told[2]).toMatchObject({ confirmed: 20_000 })
+  expect(told[2]?.['afterMs']).toBeLessThan(5000)
+  await expect.poll(() => arrived.size).toBe(20_000)
+  expect(new Set(arrived.received.map(({ properties }) => String(properties.messageId))).size).toBe(20_000)
 }, 60_000)
 
 test('a message that its handler holds for longer than the broker waits is told, and dead after two deliveries', async () => {
