@@ -7,7 +7,8 @@ test('a backlog that waits for a reconnect takes little memory, and all workers 
   url,
 }) => {
   const report = await runBacklog({ url, messages: 20_000, workers: 3 })
-  expect(report.rssMiB).toBeLessThanOrEqual(64)
+  // a fifth of the messages of the long version may take a fifth of its memory
+  expect(report.rssMiB).toBeLessThanOrEqual(13)
   expect(Math.min(...report.shares)).toBeGreaterThan(0.4)
   expect(report.bestRate).toBeGreaterThan(1000)
 }, 120_000)
