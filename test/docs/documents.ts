@@ -1,5 +1,5 @@
 /** The documents of the project, for the tests that keep them true. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -22,4 +22,19 @@ export function textOf(path: string): string {
 export function blocksOf(document: string, language: string): readonly string[] {
   const fences = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm')
   return [...textOf(document).matchAll(fences)].map(([, code = '']) => code)
+}
+
+/** Whether the file has a test of this name that is not skipped. A name that is put together is as it is written there. */
+export function hasTest(path: string, name: string): boolean {
+  if (!existsSync(join(root, path))) return false
+  const text = textOf(path)
+  return [`'${name}'`, `\`${name}\``].some((quoted) => {
+    const at = text.indexOf(quoted)
+    return (
+      at !== -1 &&
+      /(?:\b(?:test|plain|it)(?:\.(?:concurrent|for\([^)]*\)|each\([^)]*\)))?|\] as const\))\(\s*$/.test(
+        text.slice(0, at),
+      )
+    )
+  })
 }

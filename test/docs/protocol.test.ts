@@ -1,8 +1,7 @@
 /** Each guarantee of docs/protocol.md names tests that exist. */
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { root, textOf } from './documents.ts'
+import { hasTest, textOf } from './documents.ts'
 
 const lines = textOf('docs/protocol.md').split('\n')
 
@@ -30,13 +29,3 @@ test('each section of the protocol has guarantees', () => {
   const sections = textOf('docs/protocol.md').split(/^## /m).slice(1)
   expect(sections.filter((section) => !section.includes('| guarantee | test |'))).toEqual([])
 })
-
-/** Whether the file has a test of this name that is not skipped. */
-function hasTest(path: string, name: string): boolean {
-  if (!existsSync(join(root, path))) return false
-  const at = textOf(path).indexOf(`'${name}'`)
-  return (
-    at !== -1 &&
-    /\b(?:test|plain|it)(?:\.(?:concurrent|for\([^)]*\)|each\([^)]*\)))?\(\s*$/.test(textOf(path).slice(0, at))
-  )
-}
