@@ -19,6 +19,7 @@ export default defineConfig({
     alias: [
       { find: /^eventail$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) },
       { find: /^eventail\/store$/, replacement: fileURLToPath(new URL('src/store/index.ts', import.meta.url)) },
+      { find: /^eventail\/health$/, replacement: fileURLToPath(new URL('src/health/index.ts', import.meta.url)) },
     ],
   },
   test: {

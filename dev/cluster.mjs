@@ -3,7 +3,7 @@ import { startBroker } from './broker.mjs'
 
 /**
  * @typedef {object} Cluster
- * @property {readonly import('./broker.mjs').Broker[]} nodes
+ * @property {readonly import('./broker.mjs').Broker[]} nodes with `networks` in their order
  * @property {readonly string[]} urls of all nodes
  * @property {() => Promise<void>} dispose ends all nodes and removes everything
  */
@@ -31,10 +31,12 @@ export async function startCluster({ networks, size = networks?.length ?? 3, man
     await first.dispose()
   }
   try {
-    const others = Array.from({ length: size - 1 }, (_, n) =>
-      startBroker({ ...optionsOf(n + 1), family: first.family }).then((node) => nodes.push(node)),
+    const others = await Promise.allSettled(
+      Array.from({ length: size - 1 }, (_, n) => startBroker({ ...optionsOf(n + 1), family: first.family })),
     )
-    await Promise.all(others)
+    for (const other of others) if (other.status === 'fulfilled') nodes.push(other.value)
+    const failed = others.find((other) => other.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
     for (const node of nodes.slice(1)) {
       await node.ctl('stop_app')
       await node.ctl('join_cluster', first.nodeName)

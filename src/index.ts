@@ -84,7 +84,9 @@ export {
   type ResultOptions,
 } from './service/handlers.ts'
 export type { Once, OnceOptions } from './service/once.ts'
+export type { ServiceHealth } from './service/health.ts'
 export type { Hooks } from './service/hooks.ts'
+export type { HealthObserver, ObservedWorker, WorkerEvents, WorkerFigures } from './service/observer.ts'
 export { Service, type ServiceClassOptions } from './service/service-class.ts'
 export type { PublishLimit, ServiceSettings, StartOptions } from './service/settings.ts'
 export type { RunningService, WorkerState } from './service/worker.ts'

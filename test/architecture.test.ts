@@ -58,6 +58,13 @@ test('only src/transport knows the AMQP library', () => {
   ])
 })
 
+test.each([
+  ['@redis/client', 'store'],
+  ['prom-client', 'health'],
+])('only one folder knows the optional %s: src/%s', (library, folder) => {
+  expect(partsThat(({ imports }) => imports.includes(library))).toEqual([folder])
+})
+
 test('only src/service/run.ts and src/cli/main.ts touch the process; others read its environment and number, and write to stderr', () => {
   const harmless = new Set(['process.stderr', 'process.pid', 'process.env'])
   const touching = sources.filter(({ text }) =>

@@ -22,14 +22,14 @@ export const EXIT = {
   usage: 2,
   /** A part was done. */
   partial: 3,
-  /** The broker cannot be reached, or refuses us. */
+  /** The broker, its management API or a health server cannot be reached, or refuses us. */
   unreachable: 4,
   notFound: 5,
   /** A command was answered with an error result. */
   errorResult: 6,
   /** No queue takes the message, or the broker refused it. */
   unroutable: 7,
-  /** Nobody answered in time. */
+  /** Nobody answered, or was ready, in time. */
   timeout: 124,
   interrupted: 130,
 } as const

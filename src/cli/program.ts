@@ -52,7 +52,7 @@ Names and options may be spelt with underscores: publish_event, --filter_fields.
 An option that takes several values takes all that follow: put operands before it, or "--" in between.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done in part, 4 broker unreachable or refused, 5 not found,
-6 the command was answered with an error, 7 no queue takes it or the broker refused it, 124 no answer in time,
+6 the command was answered with an error, 7 no queue takes it or the broker refused it, 124 not in time,
 130 interrupted.`
 
 function declareWatchers(declare: Declare): void {
@@ -224,6 +224,18 @@ function declareOverviews(declare: Declare): void {
     .addOption(new Option('--format <format>', 'how (default: table)').choices(['table', 'json', 'mermaid', 'dot']))
     .option('--json', 'the same as --format json')
     .option(...MANAGEMENT)
+
+  declare({
+    name: 'ready',
+    usage: '[amqp_url] <service|http_url...>',
+    description:
+      'tell whether services are ready, by their health servers or as the broker sees them; exit code 0 only when all are',
+    examples: ['ready http://127.0.0.1:9000', 'ready http://127.0.0.1:9000 --wait 30', 'ready ping pong --json'],
+    load: async () => (await import('./commands/ready.ts')).ready,
+  })
+    .option('--wait <seconds>', 'wait until they are, so long at most', numberOption('--wait', 0))
+    .option(...MANAGEMENT)
+    .option('--json', 'one object in JSON a line')
 
   declare({
     name: 'doctor',

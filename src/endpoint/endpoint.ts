@@ -13,10 +13,10 @@ import type { Publish, PublishConfiguration, PublishOptions, SendCommand } from 
 import { Messenger } from '../service/messenger.ts'
 import {
   BUS_SETTING_NAMES,
+  BUS_START_NAMES,
   resolveSettings,
   type ServiceSettings,
   type Settings,
-  START_NAMES,
   type StartOptions,
 } from '../service/settings.ts'
 import { checkServiceName } from '../topology/names.ts'
@@ -28,7 +28,7 @@ import { Replies } from './replies.ts'
 export interface EndpointOptions
   extends
     Pick<ServiceSettings, (typeof BUS_SETTING_NAMES)[number]>,
-    Pick<StartOptions, 'urls' | 'tls' | 'signal' | 'stderrLevel' | 'onLog'> {
+    Pick<StartOptions, (typeof BUS_START_NAMES)[number]> {
   /** In whose name messages are sent (`app_id`) and logs are written. */
   readonly name: string
   /**
@@ -71,7 +71,7 @@ const CALL_TIMEOUT_MS = 30_000
 
 /** The settings of an endpoint, checked. @throws InvalidSettingError @internal */
 export function resolveEndpoint(options: EndpointOptions): { name: string; maxRetries: number; settings: Settings } {
-  checkOptions('endpoint', options, ['name', 'maxRetries', ...START_NAMES, ...BUS_SETTING_NAMES])
+  checkOptions('endpoint', options, ['name', 'maxRetries', ...BUS_START_NAMES, ...BUS_SETTING_NAMES])
   const { name, maxRetries = Infinity, ...settings } = options
   checkServiceName(name)
   if (maxRetries !== Infinity) checkWhole('maxRetries', maxRetries, 0)

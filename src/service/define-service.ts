@@ -91,6 +91,7 @@ function runningService(service: string, worker: Worker): RunningService {
   return {
     service,
     ...worker.bus,
+    health: () => worker.health(),
     stop,
     stopped: worker.stopped,
     get state() {

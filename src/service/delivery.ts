@@ -7,6 +7,13 @@ import type { Acknowledger } from '../transport/acknowledger.ts'
 import type { PublishOwner } from '../transport/publisher.ts'
 import type { QueueKind } from '../wire/envelope.ts'
 import type { IncomingMessage } from '../wire/message.ts'
+import type { Handler } from './handlers.ts'
+
+/**
+ * What became of a delivery: requeued is given back to its queue, dead-lettered given up, lost was delivered on a connection that is
+ * gone, so that it comes again.
+ */
+export type DeliveryOutcome = 'acknowledged' | 'requeued' | 'dead-lettered' | 'lost'
 
 export class Delivery implements PublishOwner {
   readonly queue: QueueKind
@@ -18,6 +25,10 @@ export class Delivery implements PublishOwner {
   /** Whether its handler was called and has not ended. */
   isRunning = false
   lostBecause: Error | undefined
+  /** Who handles it, as soon as that is known. */
+  handler: Handler | undefined
+  /** Undefined while it is open. */
+  outcome: DeliveryOutcome | undefined
   readonly #acknowledger: Acknowledger
   readonly #onClosed: (delivery: Delivery) => void
   #state: 'open' | 'settled' | 'lost' = 'open'
@@ -80,7 +91,7 @@ export class Delivery implements PublishOwner {
     await this.#untilConfirmed()
     if (this.#state !== 'open') return
     if (this.#failure !== undefined) throw this.#failure
-    this.#close('settled')
+    this.#close('settled', 'acknowledged')
     this.#acknowledger.ack(this.message.deliveryTag)
   }
 
@@ -103,7 +114,7 @@ export class Delivery implements PublishOwner {
   /** Gives the message back, to its queue or to the dead letters. Does nothing when settled already. */
   nack(requeue: boolean): void {
     if (this.#state !== 'open') return
-    this.#close(this.lostBecause === undefined ? 'settled' : 'lost')
+    this.#close(this.lostBecause === undefined ? 'settled' : 'lost', requeue ? 'requeued' : 'dead-lettered')
     this.#acknowledger.nack(this.message.deliveryTag, requeue)
   }
 
@@ -115,12 +126,13 @@ export class Delivery implements PublishOwner {
   ): void {
     if (this.#state !== 'open') return
     this.lostBecause = because
-    this.#close('lost')
+    this.#close('lost', 'lost')
     this.#controller?.abort(because)
   }
 
-  #close(state: 'settled' | 'lost'): void {
+  #close(state: 'settled' | 'lost', outcome: DeliveryOutcome): void {
     this.#state = state
+    this.outcome = outcome
     this.#wake()
     this.#onClosed(this)
   }

@@ -123,6 +123,8 @@ export class Dispatcher {
 
   #onClosed(delivery: Delivery): void {
     this.#open.delete(delivery)
+    const { outcome, queue, handler } = delivery
+    if (outcome !== undefined) this.#options.events?.settled?.(outcome, queue, handler)
     // settled or lost: this process lives, and so the message kills nobody
     void this.#options.guard?.forget(delivery)
     this.#reportIdle()
@@ -154,6 +156,7 @@ export class Dispatcher {
       const envelope = readEnvelope(delivery.queue, message)
       const body = decodePayload(message.body, message.properties.contentType)
       handler = this.#handlerFor(envelope)
+      delivery.handler = handler
       const schema = schemaFor(handler, envelope)
       const payload =
         schema === undefined

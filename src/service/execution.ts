@@ -20,6 +20,7 @@ import type { FailurePolicy } from './failure-policy.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { Handler } from './handlers.ts'
 import type { LoopWatch } from './loop-watch.ts'
+import type { WorkerEvents } from './observer.ts'
 import type { Once } from './once.ts'
 import type { Strikes } from './strikes.ts'
 
@@ -36,6 +37,8 @@ export interface ExecutionParts {
   readonly stopping: AbortSignal
   /** A configuration handler answered true. */
   readonly onConfigured: () => void
+  /** Of whoever watches the worker; what it is told throws nothing. */
+  readonly events: WorkerEvents | undefined
 }
 
 /** How long a message waits before it goes back because the store of `once` is down, or another worker has it. */
@@ -264,17 +267,21 @@ export class Executor {
     return true
   }
 
-  /** Calls the handler, and watches how long that takes until it awaits. */
+  /** Calls the handler, watches how long that takes until it awaits, and times it where somebody wants to know. */
   #call({ handler, delivery, context }: Attempt): unknown {
+    const ran = this.#parts.events?.ran
     const began = performance.now()
     delivery.begunAt = began
+    const end = (): void => ran?.(handler, performance.now() - began)
     let isRunning = false
     try {
       const returned: unknown = handler.run(context as never)
       isRunning = isThenable(returned)
+      if (ran !== undefined && isThenable(returned)) returned.then(end, end)
       return returned
     } finally {
       delivery.isRunning = isRunning
+      if (!isRunning) end()
       this.#parts.watch.returned(delivery, began)
     }
   }

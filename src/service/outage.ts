@@ -13,8 +13,9 @@ export class OutageReport {
   readonly #logger: Logger
   readonly #now: () => number
   /** The reasons, and when each was told last. */
-  #current: { readonly since: number; readonly reasons: Map<string, number> } | undefined
-  #wasConnected = false
+  #current: { readonly since: number; readonly reasons: Map<string, number>; latest: string } | undefined
+  /** Sessions that worked so far. */
+  connections = 0
 
   constructor(logger: Logger, now: () => number = () => performance.now()) {
     this.#logger = logger
@@ -23,19 +24,24 @@ export class OutageReport {
 
   /** Whether there was ever a session. */
   get wasConnected(): boolean {
-    return this.#wasConnected
+    return this.connections > 0
+  }
+
+  /** Why there is no session, as it was last found; undefined while there is one, and before the first try has failed. */
+  get reason(): string | undefined {
+    return this.#current?.latest
   }
 
   /** A session works. @param broker as it may be shown */
   over(broker: string): void {
     if (this.#current !== undefined) {
       const seconds = ((this.#now() - this.#current.since) / 1000).toFixed(1)
-      const again = this.#wasConnected ? ' again' : ''
+      const again = this.wasConnected ? ' again' : ''
       // whoever read of the outage on stderr reads there that it is over
       this.#logger.write('NOTICE', `connected to ${broker}${again} after ${seconds} s`, {}, true)
       this.#current = undefined
     }
-    this.#wasConnected = true
+    this.connections += 1
   }
 
   /** A session was lost, or could not be made. */
@@ -43,11 +49,12 @@ export class OutageReport {
     const { message } = reason
     const now = this.#now()
     if (this.#current === undefined) {
-      this.#current = { since: now, reasons: new Map([[message, now]]) }
-      const text = this.#wasConnected ? `connection lost: ${message}` : message
+      this.#current = { since: now, reasons: new Map([[message, now]]), latest: message }
+      const text = this.wasConnected ? `connection lost: ${message}` : message
       this.#logger.write(severity(reason), `${text}; trying again until it works`)
       return
     }
+    this.#current.latest = message
     const told = this.#current.reasons.get(message)
     if (told !== undefined && (mendsItself(reason) || now - told < REMINDER_MS)) return
     this.#current.reasons.set(message, now)

@@ -114,6 +114,18 @@ export class Session {
     return this.#queues.map(({ name }) => name)
   }
 
+  /** The queues that it does not consume from, or not yet. */
+  get unattended(): readonly { readonly kind: QueueKind; readonly queue: string }[] {
+    return this.#queues
+      .filter(({ plan }) => this.#channel?.consumes(plan.kind) !== true)
+      .map(({ plan, name }) => ({ kind: plan.kind, queue: name }))
+  }
+
+  /** Whether its configuration has come, or it needs none. */
+  get isConfigured(): boolean {
+    return this.#gate === 'opening' || this.#gate === 'open'
+  }
+
   get #isShut(): boolean {
     return this.#gate === 'shut'
   }

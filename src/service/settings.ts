@@ -17,6 +17,7 @@ import type { PublisherSettings } from '../transport/publisher.ts'
 import type { OutageBrake } from './brake.ts'
 import type { CrashGuardOptions } from './crash-guard.ts'
 import type { RetryPolicy } from './failure-policy.ts'
+import type { HealthObserver } from './observer.ts'
 import type { PayloadFormat } from '../wire/payload.ts'
 
 /** How a service works. All may be given to `defineService`, and again, to override, to `start` or `run`. */
@@ -127,6 +128,8 @@ export interface StartOptions extends ServiceSettings {
   readonly stderrLevel?: LevelName | 'NONE'
   /** Told every log record of this worker, or endpoint. What it throws is ignored. @default none */
   readonly onLog?: (record: LogRecord) => void
+  /** Who is told of the health of this worker from its beginning: what `startHealthServer` of `eventail/health` gives. */
+  readonly health?: HealthObserver
 }
 
 export interface Settings {
@@ -135,6 +138,7 @@ export interface Settings {
   readonly signal: AbortSignal | undefined
   readonly stderrLevel: LevelName | 'NONE'
   readonly onLog: ((record: LogRecord) => void) | undefined
+  readonly health: HealthObserver | undefined
   readonly prefetch: number
   readonly concurrency: number
   readonly retry: RetryPolicy
@@ -183,20 +187,17 @@ export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
   'startTimeoutMs',
   ...BUS_SETTING_NAMES,
 ]
+type StartName = Exclude<keyof StartOptions, keyof ServiceSettings>
+/** The names of those of them that endpoints have too. */
+export const BUS_START_NAMES = ['urls', 'tls', 'signal', 'stderrLevel', 'onLog'] as const satisfies readonly StartName[]
 /** The names of what only `start` and `run` take. */
-export const START_NAMES: readonly Exclude<keyof StartOptions, keyof ServiceSettings>[] = [
-  'urls',
-  'tls',
-  'signal',
-  'stderrLevel',
-  'onLog',
-]
+export const START_NAMES: readonly StartName[] = [...BUS_START_NAMES, 'health']
 const TLS_NAMES: readonly (keyof BrokerTls)[] = ['ca', 'cert', 'key', 'passphrase', 'servername']
 
 /** @throws InvalidSettingError that names the setting */
 export function resolveSettings(options: StartOptions): Settings {
   checkOptions('options', options, [...START_NAMES, ...SETTING_NAMES])
-  const { tls, signal, onLog, exclusiveQueues = false, concurrency = Infinity } = options
+  const { tls, signal, onLog, health, exclusiveQueues = false, concurrency = Infinity } = options
   if (tls !== undefined) checkOptions('tls', tls, TLS_NAMES)
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
@@ -214,6 +215,7 @@ export function resolveSettings(options: StartOptions): Settings {
     signal,
     stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
     onLog,
+    health: health === undefined ? undefined : observerOf(health),
     prefetch: checkWhole('prefetch', options.prefetch ?? 3, 1, 65_535),
     concurrency: concurrency === Infinity ? concurrency : checkWhole('concurrency', concurrency, 1),
     retry: retryOf(options.retry ?? 'once'),
@@ -274,6 +276,12 @@ function guardOf(guard: CrashGuardOptions): Required<CrashGuardOptions> {
   if (typeof store !== 'object' || store === null || typeof store.peek !== 'function')
     throw new InvalidSettingError('crashGuard.store', `must be a store of eventail/store, not ${describe(store)}`)
   return { store, maxRedeliveries: checkWhole('crashGuard.maxRedeliveries', maxRedeliveries, 1) }
+}
+
+function observerOf(health: HealthObserver): HealthObserver {
+  if (typeof health === 'object' && health !== null && typeof health.watch === 'function') return health
+  const given = (health as unknown) instanceof Promise ? 'a promise: await it' : describe(health)
+  throw new InvalidSettingError('health', `must be what startHealthServer() of eventail/health gives, not ${given}`)
 }
 
 function defaultBroker(): BrokerUrl {

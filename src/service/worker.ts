@@ -17,13 +17,16 @@ import { CrashGuard } from './crash-guard.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { FailurePolicy } from './failure-policy.ts'
 import { type ContextParts, HandlerContext } from './handler-context.ts'
+import { healthOf, type ServiceHealth } from './health.ts'
 import { HookRunner, type Hooks } from './hooks.ts'
 import { Messenger } from './messenger.ts'
+import { figuresOf, harmless, type WorkerEvents, type WorkerFigures } from './observer.ts'
 import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
 import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
 import { consumerTimeoutOf, Strikes } from './strikes.ts'
+import { keysText } from './keys-text.ts'
 import { limitStart, remindOfConfiguration } from './waiting.ts'
 
 /**
@@ -45,6 +48,8 @@ export interface RunningService extends Bus, AsyncDisposable {
   readonly state: WorkerState
   /** Messages that were published and are not confirmed yet. */
   readonly pendingPublishes: number
+  /** Whether it lives and is ready, and what it lacks, at this moment. */
+  readonly health: () => ServiceHealth
   /**
    * Stops: no more messages are taken, those in hand are finished and acknowledged, what was published is confirmed.
    * What is not done after `drainTimeoutMs` is given back to the broker. May be called again at any time. A
@@ -69,9 +74,6 @@ export interface WorkerOptions {
 /** After this an onStart hook that has not ended is told of. */
 const SLOW_START_MS = 5_000
 
-/** Routing keys that a record names at most. */
-const MOST_KEYS = 10
-
 export class Worker {
   /** Resolves when the worker consumes for the first time; rejects when it stops or fails before. */
   readonly started: Promise<void>
@@ -87,6 +89,8 @@ export class Worker {
   readonly #publisher: Publisher
   readonly #messenger: Messenger
   readonly #dispatcher: Dispatcher
+  /** Undefined when nobody watches. */
+  readonly #events: WorkerEvents | undefined
   readonly #hooks: HookRunner
   readonly #backoff = new Backoff()
   readonly #stopRequest = new AbortController()
@@ -129,6 +133,9 @@ export class Worker {
       onFailure: (error, text) => this.fail(error, text),
     })
     this.bus = busOf(this.#messenger, this.#logger.bound(''), this.#hooks.timers)
+    const figures = (): WorkerFigures =>
+      figuresOf(this.#dispatcher, this.#publisher, this.#logChannel, this.#outage.connections)
+    this.#events = settings.health && harmless(settings.health.watch({ service, health: () => this.health(), figures }))
     this.#dispatcher = this.#makeDispatcher()
     this.started = new Promise((resolve, reject) => {
       this.#markStarted = resolve
@@ -147,6 +154,19 @@ export class Worker {
 
   get pendingPublishes(): number {
     return this.#publisher.pending
+  }
+
+  health(): ServiceHealth {
+    const { service, registry } = this.#options
+    return healthOf({
+      service,
+      state: this.state,
+      failure: this.failure,
+      session: this.#session,
+      outage: this.#outage.reason,
+      blocked: this.#publisher.blocked,
+      configurations: registry.subscriptions.configurations,
+    })
   }
 
   async stop(): Promise<void> {
@@ -292,6 +312,7 @@ export class Worker {
       this.#logger.write('EMERGENCY', `stopped before the broker confirmed ${keys}`)
     }
     this.state = 'stopped'
+    this.#events?.stopped?.()
     this.#markFailed(
       this.failure ?? new StoppedError(`service '${this.#options.service}' was stopped before it had started`),
     )
@@ -374,13 +395,7 @@ export class Worker {
       concurrency: settings.concurrency,
       contextOf: (delivery, envelope, payload) => new HandlerContext(parts, delivery, envelope, payload),
       onConfigured: () => void this.#session?.configured(),
+      events: this.#events,
     })
   }
-}
-
-/** Messages by their routing keys: `3 messages (Told, Asked)`. */
-function keysText(keys: readonly string[]): string {
-  const names = [...new Set(keys)]
-  const shown = names.slice(0, MOST_KEYS).join(', ')
-  return `${keys.length} message${keys.length === 1 ? '' : 's'} (${shown}${names.length > MOST_KEYS ? ', …' : ''})`
 }

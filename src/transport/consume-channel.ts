@@ -91,7 +91,7 @@ export class ConsumeChannel<K extends string> {
 
   async consume(kind: K, queue: string): Promise<void> {
     if (this.#cancelling) return
-    const tag = `eventail.${kind}`
+    const tag = tagOf(kind)
     this.#kinds.set(tag, kind)
     const started = this.#channel.basicConsume(queue, { tag, noAck: false, exclusive: false }, () => {})
     const consumer = await this.#declare(`consuming queue '${queue}'`, started)
@@ -114,6 +114,11 @@ export class ConsumeChannel<K extends string> {
   async waitingIn(queue: string): Promise<number> {
     const answer = this.#channel.queueDeclare(queue, { passive: true })
     return (await within(answer, this.#timeoutMs, `looking at queue '${queue}'`)).messageCount
+  }
+
+  /** Whether the broker has this consumer. */
+  consumes(kind: K): boolean {
+    return this.#tags.has(tagOf(kind))
   }
 
   /** Asks for no more deliveries. Those that were delivered already still have to be settled. */
@@ -145,6 +150,10 @@ export class ConsumeChannel<K extends string> {
       throw explainRefusal(what, error)
     }
   }
+}
+
+function tagOf(kind: string): string {
+  return `eventail.${kind}`
 }
 
 /** A message as the rest of the toolkit knows it. */

@@ -27,7 +27,9 @@ export class LogChannel {
   #reopen: NodeJS.Timeout | undefined
   readonly #kept = new Fifo<OutgoingMessage>()
   #keptBytes = 0
-  #dropped = 0
+  /** How many records were dropped. */
+  dropped = 0
+  #told = 0
   readonly #idle: (() => void)[] = []
   readonly #onTrouble: (text: string) => void
   readonly #refusalReport = new Occasional()
@@ -50,7 +52,7 @@ export class LogChannel {
     this.#flush()
     while (this.#kept.size > KEPT_RECORDS || this.#keptBytes > KEPT_BYTES) {
       this.#take()
-      this.#dropped += 1
+      this.dropped += 1
     }
   }
 
@@ -111,14 +113,14 @@ export class LogChannel {
       // no more than a question: its answer comes after the refusal, if there is one
       await channel.basicQos(1)
     } catch (error) {
-      this.#dropped += 1
+      this.dropped += 1
       throw error
     }
   }
 
   #tellDropped(): void {
-    const dropped = this.#dropped
-    this.#dropped = 0
+    const dropped = this.dropped - this.#told
+    this.#told = this.dropped
     if (dropped > 0) this.#onTrouble(`${dropped} log records were dropped while the broker could not take them`)
   }
 

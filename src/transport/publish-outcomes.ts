@@ -1,6 +1,7 @@
-/** What becomes of publishes that are not confirmed, as errors that say what to do. */
+/** What becomes of publishes: those that are not confirmed as errors that say what to do, and all of them counted. */
 import {
   DeliveryLostError,
+  EventailError,
   HandlerTimeoutError,
   PublishRefusedError,
   StoppedError,
@@ -28,4 +29,26 @@ export function refused(
   cause?: unknown,
 ): PublishRefusedError {
   return new PublishRefusedError(exchange, routingKey, problem, cause === undefined ? {} : { cause })
+}
+
+/** How publishes came out. */
+export class OutcomeCounts {
+  confirmed = 0
+  /** Those that were rejected, by the code of the error; `OTHER` for errors that are not ours. */
+  readonly failed = new Map<string, number>()
+
+  /** Counts a publish when it settles, and takes care that nobody has to handle its rejection. */
+  count(publish: Promise<void>): void {
+    publish.then(this.#onConfirmed, this.#onFailed)
+  }
+
+  // made once: there is nothing to allocate for each message
+  readonly #onConfirmed = (): void => {
+    this.confirmed += 1
+  }
+
+  readonly #onFailed = (error: unknown): void => {
+    const code = error instanceof EventailError ? error.code : 'OTHER'
+    this.failed.set(code, (this.failed.get(code) ?? 0) + 1)
+  }
 }

@@ -13,7 +13,7 @@ import { type AmqpConnection, plain, within } from './amqp-connection.ts'
 import { Fifo } from './fifo.ts'
 import { Occasional } from './occasional.ts'
 import { encodePublish } from './publish-frames.ts'
-import { lostWith, refused, unroutable } from './publish-outcomes.ts'
+import { lostWith, OutcomeCounts, refused, unroutable } from './publish-outcomes.ts'
 import { type Sent, Unconfirmed } from './unconfirmed.ts'
 
 export interface PublisherSettings {
@@ -52,8 +52,14 @@ interface Publish extends Sent {
 const EMPTY = new Uint8Array(0)
 /** How often confirms are checked for being overdue. */
 const CHECK_MS = 250
+/** A channel that only refuses is replaced no sooner than this. */
+const LEAST_REPLACE_MS = 1_000
 
 export class Publisher {
+  /** Of all publishes so far. */
+  readonly outcomes = new OutcomeCounts()
+  /** Why the broker blocks publishers, in its words; undefined when it does not. */
+  blocked: string | undefined
   readonly #settings: PublisherSettings
   readonly #events: PublisherEvents
   #connection: AmqpConnection | undefined
@@ -65,6 +71,9 @@ export class Publisher {
   readonly #unconfirmed = new Unconfirmed<Publish>()
   /** Refused by the broker for now, with the timers after which they are sent again. */
   readonly #nacked = new Map<Publish, NodeJS.Timeout>()
+  /** Whether the channel has refused messages, and confirmed none since. */
+  #isRefusing = false
+  #channelSince = 0
   /** After a channel error: how many of the messages that were unconfirmed then still have to be sent one by one. */
   #suspects = 0
   #blockedSince: number | undefined
@@ -99,7 +108,7 @@ export class Publisher {
       if (owner === undefined && this.#isFull(message)) return reject(this.#overflow(message))
       this.#enqueue({ message, owner, resolve, reject, sentAt: 0, returned: false })
     })
-    promise.catch(() => {})
+    this.outcomes.count(promise)
     return promise
   }
 
@@ -175,6 +184,8 @@ export class Publisher {
     await within(channel.confirmSelect(), this.#settings.confirmTimeoutMs, 'turning confirms on')
     if (connection !== this.#connection) return
     this.#channel = channel
+    this.#isRefusing = false
+    this.#channelSince = performance.now()
     this.#pump()
   }
 
@@ -230,6 +241,7 @@ export class Publisher {
   #onConfirm(sequence: number, multiple: boolean, nack: boolean): void {
     for (const publish of this.#unconfirmed.confirm(sequence, multiple)) {
       if (this.#suspects > 0) this.#suspects -= 1
+      this.#isRefusing = nack
       if (nack) this.#onNack(publish)
       else if (publish.returned) publish.reject(unroutable(publish.message))
       else publish.resolve()
@@ -253,10 +265,23 @@ export class Publisher {
     )
     const timer = setTimeout(() => {
       this.#forgetNacked(publish)
+      this.#replaceRefusing(retryDelayMs)
       this.#enqueue(publish)
     }, jittered(retryDelayMs))
     this.#nacked.set(publish, timer)
     this.#count(publish, 1)
+  }
+
+  /**
+   * A channel that was opened, or was in use, while a quorum queue had no leader may refuse everything for ever, where a new one
+   * finds the leader.
+   */
+  #replaceRefusing(retryDelayMs: number): void {
+    const [connection, channel] = [this.#connection, this.#channel]
+    if (connection === undefined || channel === undefined || !this.#isRefusing) return
+    if (performance.now() - this.#channelSince < Math.max(retryDelayMs, LEAST_REPLACE_MS)) return
+    void channel.close('only refusals').catch(() => {})
+    this.#reopen(connection)
   }
 
   /** The broker closed the channel: one of the unconfirmed messages is to blame. */
@@ -317,10 +342,12 @@ export class Publisher {
 
   #onBlocked(reason: string): void {
     this.#blockedSince = performance.now()
+    this.blocked = reason
     this.#events.onTrouble('WARNING', `the broker blocks publishers (${reason}); messages wait until it can take them`)
   }
 
   #onUnblocked(): void {
+    this.blocked = undefined
     this.#blockedSince = undefined
     this.#clockStart = performance.now()
     if (this.#connection !== undefined) this.#events.onTrouble('NOTICE', 'the broker takes messages again')

@@ -30,7 +30,8 @@ describe('in bash', () => {
 
   test('commands, the options of each, and their values are offered', () => {
     expect(offered('eventail', '')).toEqual(expect.arrayContaining(['logger', 'resurrect', 'trace', 'completion']))
-    expect(offered('eventail', 're')).toEqual(['resurrect'])
+    expect(offered('eventail', 'res')).toEqual(['resurrect'])
+    expect(offered('eventail', 'ready', '--w')).toEqual(['--wait'])
     expect(offered('eventail', 'resurrect', '--dry')).toEqual(['--dry-run'])
     expect(offered('eventail', 'publish_event', '--man')).toEqual(['--mandatory'])
     expect(offered('eventail', 'logger', '--level', 'E')).toEqual(['EMERGENCY', 'ERROR'])

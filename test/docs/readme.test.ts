@@ -16,7 +16,11 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'eventail-readme-'))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
-  const paths = { eventail: [join(root, 'src/index.ts')], 'eventail/store': [join(root, 'src/store/index.ts')] }
+  const paths = {
+    eventail: [join(root, 'src/index.ts')],
+    'eventail/store': [join(root, 'src/store/index.ts')],
+    'eventail/health': [join(root, 'src/health/index.ts')],
+  }
   const compilerOptions = { paths }
   const tsconfig = { extends: join(root, 'tsconfig.json'), compilerOptions, include: ['*.ts'] }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig))

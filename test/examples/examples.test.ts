@@ -126,6 +126,19 @@ test('prime-time asks prime about each second, and tells which were prime', asyn
   await stopsWell(primeTime)
 })
 
+test('healthy tells that it is ready, and how often it was told the time', async ({ url, probe }) => {
+  await using healthy = await start(url, 'healthy')
+  const base = /http:\/\/127\.0\.0\.1:\d+/.exec(healthy.output)?.[0] ?? ''
+  await expect.poll(async () => (await fetch(`${base}/readyz`)).status).toBe(200)
+  for (const unix_time of [1, 2]) await probe.event('SecondTicked', { unix_time })
+  await expect
+    .poll(async () => (await fetch(`${base}/metrics`)).text())
+    .toContain(
+      'eventail_messages_total{service="healthy",kind="event",handler="SecondTicked",outcome="acknowledged"} 2\n',
+    )
+  await stopsWell(healthy)
+})
+
 test('minute-clock makes a minute of sixty seconds, and an incomplete one of the rest', async ({ url, probe }) => {
   const minutes = await probe.listen('events', 'MinuteTicked', 'IncompleteMinuteTicked')
   await using minute = await start(url, 'minute-clock')

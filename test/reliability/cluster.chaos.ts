@@ -1,8 +1,10 @@
 /** A cluster of three nodes with quorum queues, whose nodes are killed. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { defineService, Endpoint, onEvent } from 'eventail'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Broker } from '../../dev/broker.mjs'
 import { type Cluster, startCluster } from '../../dev/cluster.mjs'
+import { outcomeOf } from '../bus/watched.ts'
 import { runPipeline } from './pipeline.ts'
 import { Stream } from './stream.ts'
 
@@ -48,6 +50,7 @@ test('publishing and consuming go on when the leader of the queue is killed, whe
     publishTo: urls,
     consumeFrom: urls.toReversed(),
     confirmTimeoutMs: CONFIRM_TIMEOUT_MS,
+    publishRetryDelayMs: 2_000,
   })
   await stream.flows(10_000)
   for (let n = 0; n < 3; n++) {
@@ -64,3 +67,35 @@ test('publishing and consuming go on when the leader of the queue is killed, whe
   expect(await stream.end()).toEqual([])
   expect(stream.rejected).toEqual([])
 })
+
+test('after a split brain no mandatory publish resolves whose message was thrown away', async () => {
+  const urls = await quorumHost('split')
+  const [one, , frozen] = cluster.nodes
+  const [urlOne = '', urlTwo = '', urlFrozen = ''] = urls
+  const received = new Set<unknown>()
+  const settings = { stderrLevel: 'NONE' } as const
+  frozen?.freeze()
+  // longer than the net_ticktime of 10 s: to the others it is down
+  await expect
+    .poll(() => one?.ctl('cluster_status', '--formatter', 'json').then((text) => runningOf(text)), { timeout: 60_000 })
+    .not.toContain(frozen?.nodeName)
+  // the frozen one knows nothing of this queue
+  await using _worker = await defineService({
+    name: 'split',
+    handlers: [onEvent('Split', ({ payload }) => void received.add(payload))],
+  }).start({ ...settings, urls: [urlOne, urlTwo] })
+  frozen?.thaw()
+  await using through = new Endpoint({ ...settings, name: 'through', urls: [urlFrozen], drainTimeoutMs: 5_000 })
+  const publishes = Array.from({ length: 200 }, (_, n) => outcomeOf(through.publish('Split', n, { mandatory: true })))
+  const outcomes = await Promise.all(publishes.map((publish) => Promise.race([publish, delay(30_000, 'pending')])))
+  const resolved = outcomes.flatMap((outcome, n) => (outcome === 'ok' ? [n] : []))
+  process.stdout.write(
+    `${resolved.length} resolved, ${outcomes.filter((what) => what === 'UNROUTABLE').length} unroutable\n`,
+  )
+  await frozen?.restart()
+  await expect.poll(() => resolved.filter((n) => !received.has(n)), { timeout: 30_000 }).toEqual([])
+})
+
+function runningOf(status: string): readonly string[] {
+  return (JSON.parse(status) as { running_nodes: string[] }).running_nodes
+}

@@ -30,6 +30,8 @@ test.skipIf(!(await hasNamespaces()))(
     await networks.cut(2)
     await delay(CUT_MS)
     const { confirmed, received } = stream.stoodStillMs
+    // both were there
+    expect(stream.log.filter((line) => line.includes('connection lost'))).toHaveLength(2)
     const longest = 3 * HEARTBEAT_MS + CONFIRM_TIMEOUT_MS + 5_000
     expect(confirmed).toBeLessThan(longest)
     expect(received).toBeLessThan(longest)
@@ -37,5 +39,8 @@ test.skipIf(!(await hasNamespaces()))(
     await stream.flows(30_000)
     expect(await stream.end(60_000)).toEqual([])
     expect(stream.rejected).toEqual([])
+    process.stdout.write(
+      `stood still for ${Math.round(confirmed)} ms (publishing), ${Math.round(received)} ms (consuming)\n`,
+    )
   },
 )

@@ -41,6 +41,10 @@ export interface PipelineOptions {
   readonly python?: boolean
   /** What the producer publishes at most, in messages a second. @default Infinity */
   readonly perSecond?: number
+  /** Other faults and measurements while messages flow, after the kills. */
+  readonly meanwhile?: (fleet: Fleet) => Promise<void>
+  /** How often `meanwhile` cuts all connections. @default 0 */
+  readonly cuts?: number
   /** What the pipeline does without faults, in messages a second: how soon it must be drained goes by it. */
   readonly undisturbedRate?: number
 }
@@ -126,7 +130,7 @@ class Run {
   }
 
   async run(): Promise<PipelineReport> {
-    const { messages, nodes } = this.#options
+    const { messages, nodes, meanwhile } = this.#options
     await using fleet = this.#fleet
     await this.#addVhost()
     for (const program of this.#services()) fleet.start(program)
@@ -134,6 +138,7 @@ class Run {
     const began = performance.now()
     fleet.start(this.#producer())
     const problems = await this.#breakThings()
+    await meanwhile?.(fleet)
     const lastFault = performance.now()
     const left = messages - this.#sink.read().unique
     await Promise.race([this.#untilThrough(), delay(this.#longestDrainMs(left), undefined, { ref: false })])
@@ -178,12 +183,14 @@ class Run {
 
   /** What a killed program had in hand comes again; a killed broker also forgets the last acknowledgements of its classic queues. */
   #bound(ratePerSecond: number): number {
-    const { serviceKills, brokerKills, signal = 'SIGKILL', queues = 'classic' } = this.#options
+    const { serviceKills, brokerKills, cuts = 0, signal = 'SIGKILL', queues = 'classic' } = this.#options
     const perService = signal === 'SIGTERM' ? 0 : PREFETCH
     const inHand = CONSUMERS * PREFETCH
     const onTheirWay = CONSUMERS * PREFETCH
     const forgotten = queues === 'classic' ? 0.3 * ratePerSecond * STAGES : 0
-    return Math.round(serviceKills * perService + brokerKills * (inHand + onTheirWay + forgotten))
+    return Math.round(
+      serviceKills * perService + cuts * (inHand + onTheirWay) + brokerKills * (inHand + onTheirWay + forgotten),
+    )
   }
 
   #repeatedWork(): number {

@@ -1,6 +1,6 @@
 /** Numbered events from an endpoint to a service, one after the other, and how long they stood still. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { defineService, Endpoint, onEvent, type RunningService } from 'eventail'
+import { defineService, Endpoint, type LogRecord, onEvent, type RunningService } from 'eventail'
 
 const EACH_MS = 10
 
@@ -11,6 +11,7 @@ export interface StreamOptions {
   readonly consumeFrom: readonly string[]
   readonly heartbeatMs?: number
   readonly confirmTimeoutMs: number
+  readonly publishRetryDelayMs?: number
 }
 
 export class Stream implements AsyncDisposable {
@@ -18,6 +19,8 @@ export class Stream implements AsyncDisposable {
   readonly received = new Map<number, number>()
   /** Publishes that were rejected, by what they said. */
   readonly rejected: string[] = []
+  /** What both logged, each line with its time since the start in seconds. */
+  readonly log: string[]
   readonly #endpoint: Endpoint
   readonly #worker: RunningService
   readonly #stop = new AbortController()
@@ -26,9 +29,15 @@ export class Stream implements AsyncDisposable {
   readonly #last = { confirmed: performance.now(), received: performance.now() }
   readonly #longest = { confirmed: 0, received: 0 }
 
-  private constructor(endpoint: Endpoint, worker: RunningService, noteReceived: (note: (seq: number) => void) => void) {
+  private constructor(
+    endpoint: Endpoint,
+    worker: RunningService,
+    log: string[],
+    noteReceived: (note: (seq: number) => void) => void,
+  ) {
     this.#endpoint = endpoint
     this.#worker = worker
+    this.log = log
     noteReceived((seq) => {
       this.received.set(seq, (this.received.get(seq) ?? 0) + 1)
       this.#note('received')
@@ -38,14 +47,19 @@ export class Stream implements AsyncDisposable {
 
   static async start({ publishTo, consumeFrom, ...settings }: StreamOptions): Promise<Stream> {
     let note = (_seq: number): void => {}
-    const common = { ...settings, stderrLevel: 'NONE' } as const
+    const log: string[] = []
+    const began = performance.now()
+    const onLog = ({ service, level, short }: LogRecord): void => {
+      log.push(`${((performance.now() - began) / 1000).toFixed(1)} ${service} ${level} ${short}`)
+    }
+    const common = { ...settings, stderrLevel: 'NONE', onLog } as const
     const worker = await defineService({
       name: 'stream',
       prefetch: 50,
       handlers: [onEvent('Stream', ({ payload }) => note(Number(payload)))],
     }).start({ ...common, urls: consumeFrom })
     const endpoint = new Endpoint({ ...common, name: 'source', urls: publishTo })
-    return new Stream(endpoint, worker, (given) => (note = given))
+    return new Stream(endpoint, worker, log, (given) => (note = given))
   }
 
   /** Forgets how long it stood still so far. */
