@@ -37,7 +37,7 @@ export class Link {
   readonly logger: Logger
   readonly #options: LinkOptions
   readonly #publisher: Publisher
-  readonly #logChannel = new LogChannel()
+  readonly #logChannel = new LogChannel((text) => this.logger.write('WARNING', text))
   readonly #outage: OutageReport
   readonly #backoff = new Backoff()
   readonly #closing = new AbortController()

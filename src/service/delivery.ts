@@ -20,6 +20,10 @@ export class Delivery implements PublishOwner {
   readonly message: IncomingMessage
   /** Whether its handler returned SETTLE_LATER: somebody else calls ack or nack. */
   isManual = false
+  /** When its handler was called, by the monotonic clock. */
+  begunAt: number | undefined
+  /** Whether its handler was called and has not ended. */
+  isRunning = false
   lostBecause: Error | undefined
   /** Who handles it, as soon as that is known. */
   handler: Handler | undefined

@@ -14,9 +14,10 @@ import { Delivery } from './delivery.ts'
 import { type ExecutionParts, Executor } from './execution.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { Handler } from './handlers.ts'
+import { LoopWatch } from './loop-watch.ts'
 import type { Registry } from './registry.ts'
 
-export interface DispatcherOptions extends ExecutionParts {
+export interface DispatcherOptions extends Omit<ExecutionParts, 'watch'> {
   readonly registry: Registry
   readonly concurrency: number
   /** Makes what a handler is given. */
@@ -26,6 +27,7 @@ export interface DispatcherOptions extends ExecutionParts {
 export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #executor: Executor
+  readonly #watch: LoopWatch
   /** Everything that the broker delivered and that is not settled, in order of arrival. */
   readonly #open = new Set<Delivery>()
   readonly #queue = new Fifo<Delivery>()
@@ -34,7 +36,10 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
-    this.#executor = new Executor(options)
+    this.#watch = new LoopWatch((blockedMs, limitMs, culprit) =>
+      options.strikes.blocked(culprit === undefined ? this.#inHand() : [culprit], blockedMs, limitMs),
+    )
+    this.#executor = new Executor({ ...options, watch: this.#watch })
   }
 
   /** Deliveries that are not settled. */
@@ -60,8 +65,22 @@ export class Dispatcher {
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 
+  /** A connection works. @param silenceMs how long the broker waits for a sign of life */
+  begin(silenceMs: number): void {
+    this.#watch.start(silenceMs)
+  }
+
+  /** The broker closed the channel, because a message was not settled within its consumer timeout. */
+  overdue(timeoutMs: number): void {
+    const latest = performance.now() - timeoutMs * 0.9
+    const held = this.#inHand(true).filter(({ begunAt = Infinity }) => begunAt <= latest)
+    this.#options.strikes.overdue(held, timeoutMs)
+  }
+
   /** The broker has, or will have, all open deliveries back. */
   loseAll(because?: Error): void {
+    this.#watch.check()
+    this.#watch.stop()
     this.#queue.extract(() => true)
     for (const delivery of this.#open) delivery.lose(because)
   }
@@ -89,6 +108,13 @@ export class Dispatcher {
       this.#options.policy.fail(delivery, error)
       throw error
     }
+  }
+
+  /** Deliveries whose handlers run; if there are none, or `all` are asked for, those as well that are settled by hand. */
+  #inHand(all = false): readonly Delivery[] {
+    const open = [...this.#open]
+    const running = open.filter(({ isRunning }) => isRunning)
+    return running.length > 0 && !all ? running : open.filter(({ isRunning, isManual }) => isRunning || isManual)
   }
 
   get #isIdle(): boolean {

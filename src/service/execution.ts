@@ -19,14 +19,18 @@ import type { Delivery } from './delivery.ts'
 import type { FailurePolicy } from './failure-policy.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { Handler } from './handlers.ts'
+import type { LoopWatch } from './loop-watch.ts'
 import type { WorkerEvents } from './observer.ts'
 import type { Once } from './once.ts'
+import type { Strikes } from './strikes.ts'
 
 export interface ExecutionParts {
   readonly service: string
   readonly policy: FailurePolicy
   readonly brake: Brake | undefined
   readonly guard: CrashGuard | undefined
+  readonly strikes: Strikes
+  readonly watch: LoopWatch
   /** For handlers that have none of their own; Infinity for none. */
   readonly timeoutMs: number
   /** Aborts when the worker stops. */
@@ -69,7 +73,17 @@ export class Executor {
   }
 
   /** Ends when the handler has, or its time is up: its place is free then, however long the confirms take. Never throws. */
-  async execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
+  execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
+    const { strikes, policy } = this.#parts
+    return strikes.inTurn(delivery, async () => {
+      if (!strikes.isOut(delivery)) return this.#execute(handler, delivery, context)
+      if (!delivery.isOpen) return
+      strikes.forget(delivery)
+      policy.giveUp(delivery, 'Its handling cost the connection again and again.')
+    })
+  }
+
+  async #execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
     const { brake, guard, policy, stopping } = this.#parts
     const untilOver = (): AbortSignal => AbortSignal.any([stopping, delivery.signal])
     const turn = brake === undefined ? NO_TURN : await brake.turn(handler, untilOver)
@@ -253,42 +267,46 @@ export class Executor {
     return true
   }
 
-  /** Calls the handler, and times it where somebody wants to know. */
-  #call(handler: Handler, context: HandlerContext): unknown {
+  /** Calls the handler, watches how long that takes until it awaits, and times it where somebody wants to know. */
+  #call({ handler, delivery, context }: Attempt): unknown {
     const ran = this.#parts.events?.ran
-    if (ran === undefined) return handler.run(context as never)
     const began = performance.now()
-    const end = (): void => ran(handler, performance.now() - began)
-    let returned: unknown
+    delivery.begunAt = began
+    const end = (): void => ran?.(handler, performance.now() - began)
+    let isRunning = false
     try {
-      returned = handler.run(context as never)
-    } catch (error) {
-      end()
-      throw error
+      const returned: unknown = handler.run(context as never)
+      isRunning = isThenable(returned)
+      if (ran !== undefined && isThenable(returned)) returned.then(end, end)
+      return returned
+    } finally {
+      delivery.isRunning = isRunning
+      if (!isRunning) end()
+      this.#parts.watch.returned(delivery, began)
     }
-    if (isThenable(returned)) returned.then(end, end)
-    else end()
-    return returned
   }
 
   /** @throws what the handler throws; HandlerTimeoutError when its time is up, and then its late outcome means nothing */
   #run(attempt: Attempt): unknown {
     const { handler, delivery, context } = attempt
     const timeoutMs = handler.timeoutMs ?? this.#parts.timeoutMs
-    const returned = this.#call(handler, context)
+    const returned = this.#call(attempt)
     attempt.running = returned
-    if (!isThenable(returned) || timeoutMs === Infinity) return returned
+    if (!isThenable(returned)) return returned
     return new Promise((resolve, reject) => {
       let isOverdue = false
-      const timer = setTimeout(() => {
+      const onTime = (): void => {
         isOverdue = true
         this.#overdue += 1
         const error = new HandlerTimeoutError(context.routingKey, timeoutMs)
         delivery.expire(error)
         reject(error)
-      }, timeoutMs)
+      }
+      const timer = timeoutMs === Infinity ? undefined : setTimeout(onTime, timeoutMs)
       const end = (): void => {
         clearTimeout(timer)
+        this.#parts.watch.check()
+        delivery.isRunning = false
         if (isOverdue) this.#overdue -= 1
       }
       returned.then(

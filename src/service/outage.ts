@@ -1,17 +1,26 @@
-/** What is told of outages: one record when one begins and one for each new reason, since brokers are away for hours, and one when it is over. */
+/**
+ * What is told of outages: one record when one begins and one for each new reason, since brokers are away for hours, and one when it is
+ * over. What does not mend itself is told again each minute: a worker that cannot do its work must not keep silent.
+ */
 import { AccessRefusedError, TopologyError } from '../errors.ts'
 import type { LevelName } from '../log/levels.ts'
 import type { Logger } from '../log/logger.ts'
 import { type BrokerUrl, isExposed } from '../transport/broker-url.ts'
 
+/** How long a reason that waiting does not mend is not told again. */
+const REMINDER_MS = 60_000
+
 export class OutageReport {
   readonly #logger: Logger
-  #current: { readonly since: number; readonly reasons: Set<string>; latest: string } | undefined
+  readonly #now: () => number
+  /** The reasons, and when each was told last. */
+  #current: { readonly since: number; readonly reasons: Map<string, number>; latest: string } | undefined
   /** Sessions that worked so far. */
   connections = 0
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, now: () => number = () => performance.now()) {
     this.#logger = logger
+    this.#now = now
   }
 
   /** Whether there was ever a session. */
@@ -27,7 +36,7 @@ export class OutageReport {
   /** A session works. */
   over(broker: BrokerUrl): void {
     if (this.#current !== undefined) {
-      const seconds = ((performance.now() - this.#current.since) / 1000).toFixed(1)
+      const seconds = ((this.#now() - this.#current.since) / 1000).toFixed(1)
       const again = this.wasConnected ? ' again' : ''
       // whoever read of the outage on stderr reads there that it is over
       this.#logger.write('NOTICE', `connected to ${broker.shown}${again} after ${seconds} s`, {}, true)
@@ -41,21 +50,26 @@ export class OutageReport {
   /** A session was lost, or could not be made. */
   goesOn(reason: Error): void {
     const { message } = reason
+    const now = this.#now()
     if (this.#current === undefined) {
-      this.#current = { since: performance.now(), reasons: new Set([message]), latest: message }
+      this.#current = { since: now, reasons: new Map([[message, now]]), latest: message }
       const text = this.wasConnected ? `connection lost: ${message}` : message
       this.#logger.write(severity(reason), `${text}; trying again until it works`)
       return
     }
     this.#current.latest = message
-    if (!this.#current.reasons.has(message)) {
-      this.#current.reasons.add(message)
-      this.#logger.write(severity(reason), message)
-    }
+    const told = this.#current.reasons.get(message)
+    if (told !== undefined && (mendsItself(reason) || now - told < REMINDER_MS)) return
+    this.#current.reasons.set(message, now)
+    this.#logger.write(severity(reason), message)
   }
 }
 
 /** Waiting mends a broker that is away, but neither a wrong password nor a wrong queue. */
+function mendsItself(reason: Error): boolean {
+  return !(reason instanceof TopologyError || reason instanceof AccessRefusedError)
+}
+
 function severity(reason: Error): LevelName {
   if (reason instanceof TopologyError) return 'EMERGENCY'
   return reason instanceof AccessRefusedError ? 'ERROR' : 'WARNING'

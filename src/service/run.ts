@@ -1,5 +1,5 @@
 /** Running a worker as a program: signals, unexpected errors, exit codes. The only place that touches the process. */
-import { InvalidSettingError, TopologyError } from '../errors.ts'
+import { ConnectionError, InvalidSettingError, TopologyError } from '../errors.ts'
 import { describeError } from '../log/describe-error.ts'
 import type { Worker } from './worker.ts'
 
@@ -9,6 +9,8 @@ const SIGNALS = ['SIGHUP', 'SIGTERM', 'SIGINT'] as const
 const EXIT_INTERRUPTED = 130
 /** EX_CONFIG of sysexits.h: trying again does not help. */
 const EXIT_CONFIG = 78
+/** EX_UNAVAILABLE: no broker could be reached in the time that was given. */
+const EXIT_UNAVAILABLE = 69
 /** A handler that did not end in its drain time may keep the process alive for ever. */
 const ABANDONED_EXIT_MS = 1_000
 
@@ -47,5 +49,10 @@ export async function runUntilStopped(service: string, createWorker: () => Worke
     process.off('unhandledRejection', onUnexpected)
   }
   if (worker.hasAbandoned) setTimeout(() => process.exit(), ABANDONED_EXIT_MS).unref()
-  if (worker.failure !== undefined) process.exitCode = worker.failure instanceof TopologyError ? EXIT_CONFIG : 1
+  if (worker.failure !== undefined) process.exitCode = exitCodeOf(worker.failure)
+}
+
+function exitCodeOf(failure: Error): number {
+  if (failure instanceof TopologyError) return EXIT_CONFIG
+  return failure instanceof ConnectionError ? EXIT_UNAVAILABLE : 1
 }

@@ -14,6 +14,7 @@ import { ConsumeChannel } from '../transport/consume-channel.ts'
 import type { LogChannel } from '../transport/log-channel.ts'
 import type { Publisher } from '../transport/publisher.ts'
 import type { QueueKind } from '../wire/envelope.ts'
+import { ConsumerWatch, type Watched } from './consumer-watch.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Settings } from './settings.ts'
 
@@ -32,6 +33,8 @@ export interface SessionParts {
   readonly publisher: Publisher
   readonly logChannel: LogChannel
   readonly dispatcher: Dispatcher
+  /** Whether it goes on with the configuration of an earlier session. */
+  isConfigured(): boolean
   /** The session is about to consume. */
   onBegin(session: Session): void
   /** The session works, but waits for its configuration. */
@@ -53,6 +56,8 @@ export class Session {
   #publishConnection: AmqpConnection | undefined
   #channel: ConsumeChannel<QueueKind> | undefined
   #queues: { plan: QueuePlan; name: string }[] = []
+  readonly #delivered = { event: 0, command: 0, configuration: 0 }
+  #watch: ConsumerWatch | undefined
   /** Whether the broker was asked to deliver. */
   #isDelivering = false
   /** Whether events and commands are consumed; 'shut' is for good. */
@@ -194,6 +199,7 @@ export class Session {
     const channel = await ConsumeChannel.open<QueueKind>(consume, settings.prefetch, settings.connectTimeoutMs, {
       onDelivery: (queue, message) => {
         // of a session that ended the broker has everything back
+        this.#delivered[queue] += 1
         if (!this.#controller.signal.aborted) dispatcher.accept(queue, message, channel.acknowledger)
       },
       onEnd: (reason) => this.#end(reason),
@@ -211,16 +217,36 @@ export class Session {
 
   async #consume(): Promise<void> {
     this.#parts.onBegin(this)
+    this.#parts.dispatcher.begin(this.#consumeConnection?.silenceMs ?? Infinity)
     this.#isDelivering = true
     const configuration = this.#queues.find(({ plan }) => plan.kind === 'configuration')
-    if (configuration === undefined) {
+    if (configuration !== undefined) await this.#channel?.consume('configuration', configuration.name)
+    if (configuration === undefined || this.#parts.isConfigured()) {
       await this.configured()
-    } else {
-      await this.#channel?.consume('configuration', configuration.name)
-      if (!this.#controller.signal.aborted && this.#gate === 'closed') this.#parts.onUnconfigured(this)
-    }
+    } else if (!this.#controller.signal.aborted && this.#gate === 'closed') this.#parts.onUnconfigured(this)
     if (this.#controller.signal.aborted) throw this.#controller.signal.reason
     this.consumingSince = performance.now()
+    this.#watchConsumers()
+  }
+
+  #watchConsumers(): void {
+    const [channel, connection] = [this.#channel, this.#consumeConnection]
+    if (channel === undefined || connection === undefined) return
+    this.#watch = new ConsumerWatch({
+      watched: () => this.#consumed(),
+      waitingIn: (queue) => channel.waitingIn(queue),
+      bytesRead: () => connection.bytesRead,
+      onStuck: (problem) => this.#end(new ConnectionError(problem)),
+    })
+    this.#controller.signal.addEventListener('abort', () => this.#watch?.end(), { once: true })
+  }
+
+  #consumed(): readonly Watched[] {
+    const inHand = { event: 0, command: 0, configuration: 0 }
+    for (const { queue } of this.#parts.dispatcher.open) inHand[queue] += 1
+    return this.#queues
+      .filter(({ plan: { kind } }) => this.#gate === 'open' || (this.#gate === 'closed' && kind === 'configuration'))
+      .map(({ plan: { kind }, name }) => ({ queue: name, delivered: this.#delivered[kind], inHand: inHand[kind] }))
   }
 
   #abandon(reason: Error): void {

@@ -67,6 +67,17 @@ export interface ServiceSettings {
    */
   readonly declare?: Declare
   /**
+   * Whether a service with configurations goes on with the one that it had when it connects again, instead of waiting for a new
+   * one. Configurations that were published meanwhile are missed: its `onReady` hook may ask.
+   * @default false
+   */
+  readonly keepConfiguration?: boolean
+  /**
+   * How long after its start the service may be without a broker before it fails: `start` rejects, `run` exits with 69. Once it has
+   * worked it reconnects for ever. @default Infinity
+   */
+  readonly startTimeoutMs?: number
+  /**
    * The heartbeat of both connections, in milliseconds (rounded up to seconds; 0 turns it off); the broker may ask for less. A broker
    * that is silent for twice as long is taken to be lost.
    * @default 60_000
@@ -149,6 +160,8 @@ export interface Settings {
   readonly format: PayloadFormat
   readonly exclusiveQueues: boolean
   readonly declare: Declare
+  readonly keepConfiguration: boolean
+  readonly startTimeoutMs: number
   readonly heartbeatMs: number
   readonly connectTimeoutMs: number
   readonly blockedTimeoutMs: number
@@ -184,6 +197,8 @@ export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
   'outageBrake',
   'crashGuard',
   'exclusiveQueues',
+  'keepConfiguration',
+  'startTimeoutMs',
   ...BUS_SETTING_NAMES,
 ]
 type StartName = Exclude<keyof StartOptions, keyof ServiceSettings>
@@ -201,6 +216,9 @@ export function resolveSettings(options: StartOptions): Settings {
     throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
   if (onLog !== undefined) checkFunction('onLog', onLog)
   checkBoolean('exclusiveQueues', exclusiveQueues)
+  const { keepConfiguration = false, startTimeoutMs = Infinity } = options
+  checkBoolean('keepConfiguration', keepConfiguration)
+  checkTimeout('startTimeoutMs', startTimeoutMs)
   const ms = (name: keyof ServiceSettings, fallback: number, least = 1): number => {
     return checkWhole(name, options[name] ?? fallback, least, LONGEST_TIMER_MS)
   }
@@ -220,6 +238,8 @@ export function resolveSettings(options: StartOptions): Settings {
     format: oneOf('format', options.format ?? 'cbor', ['cbor', 'json']),
     exclusiveQueues,
     declare: declareOf(options.declare),
+    keepConfiguration,
+    startTimeoutMs,
     heartbeatMs: ms('heartbeatMs', 60_000, 0),
     connectTimeoutMs: ms('connectTimeoutMs', 5_000),
     blockedTimeoutMs: ms('blockedTimeoutMs', 3_600_000),

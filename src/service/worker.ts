@@ -3,7 +3,7 @@
  * begun, in bounded time, and gives the rest back to the broker.
  */
 import { setMaxListeners } from 'node:events'
-import { EventailError, StoppedError, TopologyError } from '../errors.ts'
+import { ConnectionError, EventailError, StoppedError, TopologyError } from '../errors.ts'
 import { asError, describeError } from '../log/describe-error.ts'
 import { Logger } from '../log/logger.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
@@ -25,6 +25,9 @@ import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
 import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
+import { consumerTimeoutOf, Strikes } from './strikes.ts'
+import { keysText } from './keys-text.ts'
+import { limitStart, remindOfConfiguration } from './waiting.ts'
 
 /**
  * Where a worker is in its life.
@@ -71,9 +74,6 @@ export interface WorkerOptions {
 /** After this an onStart hook that has not ended is told of. */
 const SLOW_START_MS = 5_000
 
-/** Routing keys that a record names at most. */
-const MOST_KEYS = 10
-
 export class Worker {
   /** Resolves when the worker consumes for the first time; rejects when it stops or fails before. */
   readonly started: Promise<void>
@@ -85,7 +85,7 @@ export class Worker {
   hasAbandoned = false
   readonly #options: WorkerOptions
   readonly #logger: Logger
-  readonly #logChannel = new LogChannel()
+  readonly #logChannel = new LogChannel((text) => this.#logger.write('WARNING', text))
   readonly #publisher: Publisher
   readonly #messenger: Messenger
   readonly #dispatcher: Dispatcher
@@ -101,6 +101,9 @@ export class Worker {
   #session: Session | undefined
   #stopHookRun: Promise<void> | undefined
   readonly #outage: OutageReport
+  /** Why the latest session ended, or never began. */
+  #lastReason: Error | undefined
+  #wasConfigured = false
   #markStarted: () => void = () => {}
   #markFailed: (error: Error) => void = () => {}
 
@@ -182,19 +185,29 @@ export class Worker {
   }
 
   async #live(): Promise<void> {
-    const { brokers, signal } = this.#options.settings
+    const { brokers, signal, startTimeoutMs } = this.#options.settings
     const onAbort = (): void => this.#stopRequest.abort()
     signal?.addEventListener('abort', onAbort, { once: true })
     if (signal?.aborted === true) onAbort()
     // the constructor finishes first
     await Promise.resolve()
+    const started = limitStart(startTimeoutMs, () => this.#failUnconnected())
     if (!this.#stopRequest.signal.aborted) await this.#start()
     for (let attempt = 0; !this.#stopRequest.signal.aborted; attempt++) {
       const broker = brokers[attempt % brokers.length]
       if (broker !== undefined) await this.#liveOneSession(broker)
     }
+    started()
     signal?.removeEventListener('abort', onAbort)
     await this.#end()
+  }
+
+  /** Fails when no broker was found in the time for it. */
+  #failUnconnected(): void {
+    if (this.#outage.wasConnected) return
+    const last = this.#lastReason === undefined ? '' : `; at last: ${this.#lastReason.message}`
+    const text = `no broker was found within ${this.#options.settings.startTimeoutMs} ms (startTimeoutMs)${last}`
+    this.fail(new ConnectionError(text, { cause: this.#lastReason }), text)
   }
 
   /** Runs the first hook. One that waits for what only the connection brings must not keep the worker from stopping. */
@@ -217,6 +230,8 @@ export class Worker {
       this.#onConnected(session)
       reason = await this.#untilEnd(session)
       if (session.consumingSince !== undefined) workedMs = performance.now() - session.consumingSince
+      const timeoutMs = consumerTimeoutOf(reason)
+      if (timeoutMs !== undefined) this.#dispatcher.overdue(timeoutMs)
       await session.lose()
     } catch (error) {
       reason = asError(error)
@@ -229,9 +244,9 @@ export class Worker {
       this.fail(reason, reason.message)
       return
     }
+    this.#lastReason = reason
     this.#outage.goesOn(reason)
-    const { brokers } = this.#options.settings
-    const isLastInTurn = broker === brokers.at(-1)
+    const isLastInTurn = broker === this.#options.settings.brokers.at(-1)
     await pause(this.#backoff.next(workedMs, reason, isLastInTurn), this.#stopRequest.signal)
   }
 
@@ -310,9 +325,6 @@ export class Worker {
 
   #onConnected(session: Session): void {
     this.#outage.over(session.broker)
-    const dropped = this.#logChannel.takeDropped()
-    if (dropped > 0)
-      this.#logger.write('WARNING', `${dropped} log records were dropped while the broker could not take them`)
     this.#markStarted()
   }
 
@@ -325,6 +337,7 @@ export class Worker {
       publisher: this.#publisher,
       logChannel: this.#logChannel,
       dispatcher: this.#dispatcher,
+      isConfigured: () => settings.keepConfiguration && this.#wasConfigured,
       onBegin: (session) => {
         this.#session = session
       },
@@ -332,11 +345,13 @@ export class Worker {
         if (this.#stopRequest.signal.aborted) return
         this.#enter('unconfigured')
         this.#logger.write('NOTICE', 'waiting for the configuration')
+        remindOfConfiguration(this.#logger, session.signal, () => this.state === 'unconfigured')
         this.#hooks.runInSession('onUnconfigured', session.signal)
       },
       onReady: (session) => {
         // the stop came while the last consumer was being asked for
         if (this.#stopRequest.signal.aborted) return
+        this.#wasConfigured = true
         this.#enter('ready')
         const queues = session.queueNames.length === 0 ? '' : `: consuming ${session.queueNames.join(', ')}`
         this.#logger.write('INFO', `ready${queues} on ${session.broker.shown}`)
@@ -373,6 +388,7 @@ export class Worker {
       policy,
       brake: settings.outageBrake && new Brake(settings.outageBrake, (level, text) => this.#logger.write(level, text)),
       guard: settings.crashGuard && new CrashGuard(service, settings.crashGuard, this.#logger),
+      strikes: new Strikes(settings.retry, this.#logger),
       timeoutMs: settings.handlerTimeoutMs,
       stopping: this.#stopRequest.signal,
       concurrency: settings.concurrency,
@@ -381,11 +397,4 @@ export class Worker {
       events: this.#events,
     })
   }
-}
-
-/** Messages by their routing keys: `3 messages (Told, Asked)`. */
-function keysText(keys: readonly string[]): string {
-  const names = [...new Set(keys)]
-  const shown = names.slice(0, MOST_KEYS).join(', ')
-  return `${keys.length} message${keys.length === 1 ? '' : 's'} (${shown}${names.length > MOST_KEYS ? ', …' : ''})`
 }

@@ -192,6 +192,16 @@ export class AmqpConnection extends AMQPClient {
     return this.frameMax === 0 ? FRAME_MAX : this.frameMax
   }
 
+  /** How long the broker waits for a sign of life, at least; Infinity where no heartbeats were agreed on. */
+  get silenceMs(): number {
+    return this.heartbeat > 0 ? this.heartbeat * 2000 : Infinity
+  }
+
+  /** Bytes that the broker has sent so far. */
+  get bytesRead(): number {
+    return this.socket?.bytesRead ?? 0
+  }
+
   /** Bytes that were given to {@link send} and are not on the wire yet. */
   get unsentBytes(): number {
     return this.socket?.writableLength ?? 0

@@ -120,6 +120,12 @@ export class ConsumeChannel<K extends string> {
     })
   }
 
+  /** Messages that wait in a queue. @throws ConnectionError when there is no answer; a queue that is not there ends the channel */
+  async waitingIn(queue: string): Promise<number> {
+    const answer = this.#channel.queueDeclare(queue, { passive: true })
+    return (await within(answer, this.#timeoutMs, `looking at queue '${queue}'`)).messageCount
+  }
+
   /** Whether the broker has this consumer. */
   consumes(kind: K): boolean {
     return this.#tags.has(tagOf(kind))

@@ -1,13 +1,15 @@
 /**
  * The channel for log records: never awaited, never throws, and never in the way of other messages.
  *
- * While the broker cannot take them, the newest records are kept in a bounded buffer; what does not fit is counted.
+ * While the broker cannot take them, the newest records are kept in a bounded buffer; what does not fit is counted. A broker that
+ * refuses them (exchange deleted, permission missing) closes the channel, and costs nothing but the records on their way.
  */
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
 import { EXCHANGES } from '../topology/names.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import type { AmqpConnection } from './amqp-connection.ts'
 import { Fifo } from './fifo.ts'
+import { Occasional } from './occasional.ts'
 import { encodePublish } from './publish-frames.ts'
 
 /** Records kept while the broker cannot take them. */
@@ -29,6 +31,15 @@ export class LogChannel {
   dropped = 0
   #told = 0
   readonly #idle: (() => void)[] = []
+  readonly #onTrouble: (text: string) => void
+  readonly #refusalReport = new Occasional()
+  /** Why the broker closed the channel, when it did so since records last went out. */
+  #refusal: string | undefined
+
+  /** @param onTrouble told what an operator should know of */
+  constructor(onTrouble: (text: string) => void) {
+    this.#onTrouble = onTrouble
+  }
 
   /** Whether records go out now, and are not only kept. */
   get isOpen(): boolean {
@@ -51,13 +62,6 @@ export class LogChannel {
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 
-  /** How many records were dropped since this was last asked. */
-  takeDropped(): number {
-    const untold = this.dropped - this.#told
-    this.#told = this.dropped
-    return untold
-  }
-
   /**
    * Uses this connection from now on, but sends nothing before {@link release}: a broker that blocks publishers answers
    * nothing on a connection that has published. A channel that cannot be opened only delays the records.
@@ -65,6 +69,7 @@ export class LogChannel {
   async attach(connection: AmqpConnection): Promise<void> {
     this.#connection = connection
     this.#isHeld = true
+    this.#refusal = undefined
     await this.#open(connection)
   }
 
@@ -72,6 +77,7 @@ export class LogChannel {
   release(): void {
     this.#isHeld = false
     this.#flush()
+    this.#tellDropped()
   }
 
   detach(): void {
@@ -82,23 +88,52 @@ export class LogChannel {
 
   async #open(connection: AmqpConnection): Promise<void> {
     try {
-      const channel = await connection.openChannel(() => this.#onChannelClosed(connection))
+      const channel = await connection.openChannel((reason) => this.#onChannelClosed(connection, reason))
       if (connection !== this.#connection) return
       // somebody may have deleted it: a record on an exchange that is not there costs the channel
-      if (!this.#isHeld) await channel.exchangeDeclare(EXCHANGES.log, 'topic', { durable: true })
+      if (/NOT_FOUND/.test(this.#refusal ?? ''))
+        await channel.exchangeDeclare(EXCHANGES.log, 'topic', { durable: true })
+      if (this.#refusal !== undefined) await this.#sendAhead(connection, channel)
       if (connection !== this.#connection) return
       this.#channel = channel
       this.#flush()
-    } catch {
-      this.#onChannelClosed(connection)
+      if (this.#refusal !== undefined) this.#tellDropped()
+      this.#refusal = undefined
+    } catch (error) {
+      this.#onChannelClosed(connection, error instanceof Error ? error : new Error(String(error)))
     }
   }
 
-  #onChannelClosed(connection: AmqpConnection): void {
+  /** After a refusal one record goes ahead, and the others only when that one was taken. @throws when it was not */
+  async #sendAhead(connection: AmqpConnection, channel: AMQPChannel): Promise<void> {
+    const message = this.#take()
+    if (message === undefined) return
+    this.#send(connection, channel, message)
+    try {
+      // no more than a question: its answer comes after the refusal, if there is one
+      await channel.basicQos(1)
+    } catch (error) {
+      this.dropped += 1
+      throw error
+    }
+  }
+
+  #tellDropped(): void {
+    const dropped = this.dropped - this.#told
+    this.#told = this.dropped
+    if (dropped > 0) this.#onTrouble(`${dropped} log records were dropped while the broker could not take them`)
+  }
+
+  #onChannelClosed(connection: AmqpConnection, reason: Error): void {
     if (connection !== this.#connection) return
     this.#channel = undefined
     clearTimeout(this.#reopen)
     if (connection.closed) return
+    if (/NOT_FOUND|ACCESS_REFUSED|PRECONDITION_FAILED/.test(reason.message)) {
+      this.#refusal = reason.message
+      const meanwhile = 'until they can, what is WARNING or worse goes to stderr, and the newest are kept'
+      this.#refusalReport.tell(() => this.#onTrouble(`log records cannot be sent: ${reason.message}; ${meanwhile}`))
+    }
     this.#reopen = setTimeout(() => void this.#open(connection), REOPEN_MS)
   }
 
@@ -109,8 +144,12 @@ export class LogChannel {
     while (this.#kept.size > 0 && connection.unsentBytes < SOCKET_BYTES) {
       const message = this.#take()
       if (message === undefined) break
-      for (const chunk of encodePublish(channel.id, connection.largestFrame, message)) void connection.send(chunk)
+      this.#send(connection, channel, message)
     }
+  }
+
+  #send(connection: AmqpConnection, channel: AMQPChannel, message: OutgoingMessage): void {
+    for (const chunk of encodePublish(channel.id, connection.largestFrame, message)) void connection.send(chunk)
   }
 
   #take(): OutgoingMessage | undefined {

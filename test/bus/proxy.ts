@@ -2,6 +2,9 @@
 import net from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
+/** A slow line passes what it may in slices of this length. */
+const SLICE_MS = 50
+
 type Way = 'up' | 'down'
 interface Pair {
   readonly client: net.Socket
@@ -14,6 +17,7 @@ export class Proxy implements AsyncDisposable {
   #refusing = false
   readonly #frozen: Record<Way, boolean> = { up: false, down: false }
   #delayMs = 0
+  #bytesPerSecond = Number.POSITIVE_INFINITY
   #bytesLeft = Number.POSITIVE_INFINITY
   /** Connections that were opened so far. */
   opened = 0
@@ -44,6 +48,7 @@ export class Proxy implements AsyncDisposable {
   pass(): void {
     this.#refusing = false
     this.#delayMs = 0
+    this.#bytesPerSecond = Number.POSITIVE_INFINITY
     this.#bytesLeft = Number.POSITIVE_INFINITY
     this.#frozen.up = false
     this.#frozen.down = false
@@ -67,6 +72,11 @@ export class Proxy implements AsyncDisposable {
 
   delay(ms: number): void {
     this.#delayMs = ms
+  }
+
+  /** So much passes on each connection, each way. */
+  slow(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond
   }
 
   /** Resets the connection on which this many more bytes went up, in the middle of a frame if that is where it is. */
@@ -113,12 +123,23 @@ export class Proxy implements AsyncDisposable {
           return
         }
         if (way === 'up') this.#bytesLeft -= chunk.length
-        if (!to.write(chunk)) await new Promise((resolve) => to.once('drain', resolve).once('close', resolve))
+        await this.#write(to, chunk)
       }
       await this.#thaw(pair, way)
       to.end()
     } catch {
       this.#reset(pair)
+    }
+  }
+
+  async #write(to: net.Socket, chunk: Buffer): Promise<void> {
+    let left = chunk
+    while (left.length > 0 && !to.destroyed) {
+      const most = Math.ceil((this.#bytesPerSecond * SLICE_MS) / 1000)
+      if (most < left.length) await delay(SLICE_MS)
+      const slice = left.subarray(0, Math.min(most, left.length))
+      left = left.subarray(slice.length)
+      if (!to.write(slice)) await new Promise((resolve) => to.once('drain', resolve).once('close', resolve))
     }
   }
 

@@ -24,10 +24,14 @@ export function blocksOf(document: string, language: string): readonly string[] 
   return [...textOf(document).matchAll(fences)].map(([, code = '']) => code)
 }
 
-/** Whether the file has a test of this name that is not skipped. */
+/** Whether the file has a test of this name that is not skipped. A name that is put together is as it is written there. */
 export function hasTest(path: string, name: string): boolean {
   if (!existsSync(join(root, path))) return false
-  const at = textOf(path).indexOf(`'${name}'`)
-  const before = /\b(?:test|plain|it)(?:\.(?:concurrent|runIf\([^)]*\)|(?:for|each)\([^)]*\)(?: as \w+\[\]\))?))?\(\s*$/
-  return at !== -1 && before.test(textOf(path).slice(0, at))
+  const text = textOf(path)
+  const before =
+    /(?:\b(?:test|plain|it)(?:\.(?:concurrent|(?:runIf|skipIf|for|each)\([^)]*\)))?(?: as \w+\[\]\))?|\] as const\))\(\s*$/
+  return [`'${name}'`, `\`${name}\``].some((quoted) => {
+    const at = text.indexOf(quoted)
+    return at !== -1 && before.test(text.slice(0, at))
+  })
 }

@@ -1,6 +1,6 @@
 /** The gate: a service that waits for its configuration consumes nothing else, and asks again after each reconnect. */
 import { defineService, onConfiguration, onEvent, type ServiceOptions } from 'eventail'
-import { describe, expect } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { type Probe, recordOf, test } from '../bus/bus.ts'
 import { CapturedStderr, gate, Records } from '../bus/watched.ts'
 
@@ -99,6 +99,42 @@ describe('a service with configurations', () => {
     // what waited on the queue may come before the hook has run
     await expect.poll(() => happened.slice(4).toSorted()).toEqual(['configured: true', 'event: 1', 'ready'])
     expect(records.of('NOTICE').filter((line) => line === 'waiting for the configuration')).toHaveLength(2)
+  })
+
+  test('goes on with the one that it had after a reconnect where that is wanted, and still gets others', async ({
+    url,
+    probe,
+    management,
+  }) => {
+    using _stderr = new CapturedStderr()
+    const { service, happened } = gated('keeping', { keepConfiguration: true })
+    await using worker = await service.start({ urls: [url], stderrLevel: 'NONE' })
+    expect(worker.state).toBe('unconfigured')
+    await configure(probe, 'keeping', true)
+    await expect.poll(() => happened).toEqual(['unconfigured', 'configured: true', 'ready'])
+    await management.closeConnections(`keeping@${process.pid} (consume)`)
+    await expect.poll(() => happened.slice(3)).toEqual(['ready'])
+    await configure(probe, 'keeping', 'other')
+    await probe.event('keeping.Event', 1)
+    await expect.poll(() => happened.slice(4).toSorted()).toEqual(['configured: other', 'event: 1'])
+  })
+
+  test('says each minute that it waits, and no longer once it does not', async ({ url, probe }) => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    try {
+      const { service, happened } = gated('reminding')
+      const records = new Records()
+      await using _worker = await service.start({ urls: [url], stderrLevel: 'NONE', onLog: records.onLog })
+      vi.advanceTimersByTime(61_000)
+      const still = 'still waiting for the configuration, for 1 min; nothing else is consumed'
+      expect(records.of('NOTICE')).toEqual(['waiting for the configuration', still])
+      await configure(probe, 'reminding', true)
+      await vi.waitFor(() => expect(happened).toContain('ready'))
+      vi.advanceTimersByTime(60_000)
+      expect(records.of('NOTICE')).toHaveLength(2)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('is stopped in good order while it waits', async ({ url, management }) => {

@@ -54,6 +54,7 @@ test('a message that comes again is acknowledged, and its work not done again, w
   await using two = await service.start({ ...QUIET, urls: [url] })
   for (let n = 0; n < 20; n++) await probe.event('Single', n % 4, { messageId: `m${n % 4}` })
   await expect.poll(() => published.size).toBe(4)
+  await expect.poll(() => probe.counts('single.events')).toEqual({ messages: 0, consumers: 2 })
   // a stop waits for what is in hand
   await Promise.all([one.stop(), two.stop()])
   expect(await probe.counts('single.events')).toEqual({ messages: 0, consumers: 0 })

@@ -171,6 +171,15 @@ test('a queue that exists with other arguments ends a program with 78', async ({
   expect(program.stderr).not.toContain('AMQPClient')
 })
 
+test('a program that finds no broker in the time for it ends with 69, and says why', async () => {
+  await using program = new Program('amqp://127.0.0.1:1', 'brokerless', 'unavailable')
+  expect(await program.exited).toBe(69)
+  expect(program.told.at(-1)).toBe('over')
+  expect(program.stderr).toMatch(
+    /EMERGENCY +brokerless +no broker was found within 300 ms \(startTimeoutMs\); .*ECONNREFUSED/,
+  )
+})
+
 test('a wrong setting ends a program with 78 before it connects', async () => {
   await using program = new Program('amqp://nowhere.invalid', 'wrong', 'wrong')
   expect(await program.exited).toBe(78)

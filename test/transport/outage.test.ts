@@ -1,12 +1,16 @@
-import { defineService, onEvent, PublishRefusedError } from 'eventail'
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { defineService, onEvent, PublishRefusedError, SETTLE_LATER } from 'eventail'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type Broker, startBroker } from '../../dev/broker.mjs'
-import { jsonOf, Probe } from '../bus/probe.ts'
+import { jsonOf, type Listening, Probe } from '../bus/probe.ts'
 import { Proxy } from '../bus/proxy.ts'
 import { CapturedStderr, gate, outcomeOf, Records } from '../bus/watched.ts'
 
 // These tests break their broker: it is their own, and each begins with a running one.
 
+const FLOOD = fileURLToPath(new URL('../reliability/programs/flood.mjs', import.meta.url))
 // what is said while the broker is away is said on stderr
 const QUIET = { stderrLevel: 'EMERGENCY', format: 'json' } as const
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
@@ -22,6 +26,13 @@ beforeEach(async () => {
 })
 afterEach(async () => probe.close())
 afterAll(async () => broker.dispose())
+
+/** What dies in a queue: by policy, and an exchange that is bound to the probe. */
+async function deadLettersOf(queue: string): Promise<Listening> {
+  const dead = await probe.listen('am-dlx', '#')
+  await broker.ctl('set_policy', 'DLX', queue, '{"dead-letter-exchange":"am-dlx"}', '--apply-to', 'queues')
+  return dead
+}
 
 const alarm = (): Promise<string> => broker.ctl('set_vm_memory_high_watermark', '0.00001')
 const noAlarm = (): Promise<string> => broker.ctl('set_vm_memory_high_watermark', '0.4')
@@ -119,6 +130,65 @@ test('a service that connects during a memory alarm consumes, although its logs 
     await expect.poll(() => probe.counts('reconnecting.events')).toEqual({ messages: 0, consumers: 1 })
   } finally {
     await noAlarm()
+  }
+}, 60_000)
+
+test('20,000 messages that wait out a disk alarm take little memory, and are confirmed within 5 s of its end, each once', async () => {
+  const arrived = await probe.listen('events', 'Flood')
+  const flood = spawn(process.execPath, [FLOOD, broker.url, '20000'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const told: Record<string, unknown>[] = []
+  createInterface({ input: flood.stdout }).on('line', (line) => told.push(JSON.parse(line) as Record<string, unknown>))
+  try {
+    await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(1)
+    await broker.ctl('set_disk_free_limit', '900GB')
+    await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(2)
+    expect(told[1]?.['queued']).toBeGreaterThanOrEqual(20_000)
+    // of which the payloads are 20
+    expect(told[1]?.['rssMiB']).toBeLessThanOrEqual(32)
+  } finally {
+    await broker.ctl('set_disk_free_limit', '1MB')
+    if (told.length < 2) flood.kill('SIGKILL')
+  }
+  await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(3)
+  expect(told[2]).toMatchObject({ confirmed: 20_000 })
+  expect(told[2]?.['afterMs']).toBeLessThan(5000)
+  await expect.poll(() => arrived.size).toBe(20_000)
+  expect(new Set(arrived.received.map(({ properties }) => String(properties.messageId))).size).toBe(20_000)
+}, 60_000)
+
+test('a message that its handler holds for longer than the broker waits is told, and dead after two deliveries', async () => {
+  using _stderr = new CapturedStderr()
+  const never = gate()
+  const tries: unknown[] = []
+  const records = new Records()
+  const dead = await deadLettersOf('holding.events')
+  // 30 minutes and a look each minute, as a rule
+  await broker.ctl('eval', 'application:set_env(rabbit, consumer_timeout, 1000).')
+  await broker.ctl('eval', 'application:set_env(rabbit, channel_tick_interval, 250).')
+  try {
+    await using _worker = await defineService({
+      name: 'holding',
+      handlerTimeoutMs: Infinity,
+      handlers: [
+        onEvent('Hold', async ({ payload }) => {
+          tries.push(payload)
+          if (payload === 'held') await never.opened
+          else if (payload === 'late') return SETTLE_LATER
+        }),
+      ],
+    }).start({ ...QUIET, urls: [broker.url], onLog: records.onLog, drainTimeoutMs: 0 })
+    for (const payload of ['held', 'late', 'quick']) await probe.event('Hold', payload)
+    const letters = [await dead.next({ timeoutMs: 20_000 }), await dead.next()]
+    expect(new Set(letters.map(jsonOf))).toEqual(new Set(['held', 'late']))
+    expect(tries.map(String).toSorted()).toEqual(['held', 'held', 'late', 'late', 'quick'])
+    expect(records.of('ALERT')[0]).toMatch(
+      /^the handler of 'Hold' did not settle its message within the broker's consumer timeout of 1000 ms: set handlerTimeoutMs below/,
+    )
+    expect(records.of('EMERGENCY')).toEqual(['Giving up on Hold', 'Giving up on Hold'])
+    await expect.poll(() => probe.counts('holding.events')).toEqual({ messages: 0, consumers: 1 })
+  } finally {
+    await broker.ctl('eval', 'application:set_env(rabbit, consumer_timeout, 1800000).')
+    await broker.ctl('eval', 'application:set_env(rabbit, channel_tick_interval, 60000).')
   }
 }, 60_000)
 
