@@ -22,7 +22,7 @@ test('a broker that is away is told once for each reason, however long it is awa
   }
   expect(records.of('WARNING')).toEqual(['away; trying again until it works', 'elsewhere'])
   outage.over(parseBrokerUrl('amqp://localhost', 'url'))
-  expect(records.of('NOTICE')).toEqual(['connected to amqp://localhost after 3600.0 s'])
+  expect(records.of('NOTICE')).toEqual(['connected to amqp://guest@localhost:5672/ after 3600.0 s'])
 })
 
 test('what waiting does not mend is told again each minute', () => {

@@ -274,7 +274,7 @@ describe('the crash guard', () => {
       await probe.event('Deadly', 'kill', { messageId: 'm1' })
       await probe.event('Deadly', 'good', { messageId: 'm2' })
       await expect
-        .poll(() => dead.received.map(({ properties }) => properties.messageId), { timeout: 30_000 })
+        .poll(() => dead.received.map(({ properties }) => properties.messageId), { timeout: 90_000 })
         .toEqual(['m1'])
       await expect.poll(() => tries.at(-1)).toBe('good')
       expect(tries.filter((payload) => payload === 'kill')).toHaveLength(3)
@@ -284,7 +284,7 @@ describe('the crash guard', () => {
       stop()
       await supervising
     }
-  }, 60_000)
+  }, 150_000)
 
   test('holds nothing against a message that is settled by hand, and comes again for that', async ({
     url,

@@ -273,7 +273,7 @@ describe('with Python', () => {
 describe('a store that is down', () => {
   test('says so quickly, its calls reject in time, and it works again when its server does', async () => {
     await using own = await startRedis()
-    await using store = createTempStore({ namespace: 'x:', url: own.url, timeoutMs: 300 })
+    await using store = createTempStore({ namespace: 'x:', url: own.url, timeoutMs: 1_000 })
     await store.set('kept', 1)
     own.freeze()
     const start = performance.now()
@@ -283,7 +283,7 @@ describe('a store that is down', () => {
         call.catch((error: unknown) => error),
       ),
     ])
-    expect(performance.now() - start).toBeLessThan(1500)
+    expect(performance.now() - start).toBeLessThan(5_000)
     expect(why).toMatch(/^Redis at 127\.0\.0\.1:\d+: /)
     for (const outcome of outcomes) expect(outcome).toBeInstanceOf(StoreError)
     own.thaw()

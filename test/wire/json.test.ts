@@ -63,9 +63,9 @@ describe('decoding', () => {
     ['an escape at the end', '"\\'],
     ['many closing brackets', ']'.repeat(1_000_000)],
   ] as const)('%s: refused within a second', ([, text]) => {
-    const started = performance.now()
+    const started = process.cpuUsage()
     expect(() => decodeJson(Buffer.from(text))).toThrow(PayloadDecodeError)
-    expect(performance.now() - started).toBeLessThan(1000)
+    expect(process.cpuUsage(started).user / 1000).toBeLessThan(1000)
   })
 
   test('a large body is read', () => {
