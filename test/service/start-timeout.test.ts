@@ -13,7 +13,7 @@ test('a start that finds no broker in the time for it rejects, with why the last
   })
   const error: unknown = await starting.catch((e: unknown) => e)
   expect(error).toBeInstanceOf(ConnectionError)
-  const message = expect.stringMatching(/^no broker was found within 200 ms \(startTimeoutMs\); .*ECONNREFUSED/)
+  const message = expect.stringMatching(/^no broker was found within 200 ms \(startTimeoutMs\): .*ECONNREFUSED/)
   expect(error).toMatchObject({ message })
   expect(records.of('EMERGENCY')).toEqual([message])
   expect(JSON.stringify(records.all)).not.toContain('c4nary')
