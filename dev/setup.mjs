@@ -16,6 +16,7 @@ const DEBIAN = {
   'python3-cbor2': () => pythonHas('cbor2'),
   'redis-server': () => onPath('redis-server'),
   'python3-redis': () => pythonHas('redis'),
+  openssl: () => onPath('openssl'),
   iproute2: () => onPath('ip'),
   faketime: () => onPath('faketime'),
   zsh: () => onPath('zsh'),

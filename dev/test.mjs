@@ -10,7 +10,7 @@ const args = isChaos ? ['--config', 'vitest.chaos.config.ts', ...process.argv.sl
 await runMain(async () => {
   checkNode()
   await ensurePackages()
-  await ensureDebian(['python3-pika', 'python3-cbor2', 'python3-redis', 'redis-server'])
+  await ensureDebian(['python3-pika', 'python3-cbor2', 'python3-redis', 'redis-server', 'openssl'])
   if (isChaos) await ensureDebian(['rabbitmq-server', 'iproute2', 'faketime'])
   if ((process.env['EVENTAIL_AMQP_URL'] ?? '') === '') await ensureDebian(['rabbitmq-server'])
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')

@@ -75,6 +75,38 @@ test('only src/service/run.ts and src/cli/main.ts touch the process; others read
   expect(sources.filter(({ text }) => /\bconsole\./.test(codeOf(text))).map(({ path }) => path)).toEqual([])
 })
 
+test('the runtime dependencies are these five and bring no others, and nothing runs when they are installed', () => {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; peer?: boolean; hasInstallScript?: boolean; dependencies?: object }>
+  }
+  const own = Object.entries(packages).filter(([path, { dev, peer }]) => path !== '' && dev !== true && peer !== true)
+  expect(own.map(([path]) => path.replace('node_modules/', ''))).toEqual([
+    '@cloudamqp/amqp-client',
+    '@standard-schema/spec',
+    'commander',
+    'jsonata',
+    'uuid',
+  ])
+  expect(own.filter(([, { hasInstallScript }]) => hasInstallScript === true)).toEqual([])
+  expect(own.filter(([, { dependencies }]) => dependencies !== undefined)).toEqual([])
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: object }
+  expect(Object.keys(scripts).filter((name) => /^(?:pre|post)?(?:install|prepare)$/.test(name))).toEqual([])
+})
+
+test('only what reaches brokers, their management API and health servers knows the network', () => {
+  const network = /^(?:node:)?(?:net|tls|http|https|http2|dgram|dns)$/
+  const opening = sources.filter(
+    ({ text, imports }) => imports.some((module) => network.test(module)) || /\bfetch\(/.test(codeOf(text)),
+  )
+  expect(opening.map(({ path }) => path).toSorted()).toEqual([
+    'cli/commands/ready.ts',
+    'health/server.ts',
+    'management/api.ts',
+    'transport/broker-tls.ts',
+    'transport/broker-url.ts',
+  ])
+})
+
 test(`no file of src has more than ${MOST_LINES} lines`, () => {
   const long = sources.filter(({ text }) => text.split('\n').length > MOST_LINES + 1)
   expect(long.map(({ path }) => path)).toEqual([])

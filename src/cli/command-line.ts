@@ -12,7 +12,8 @@ import {
   TopologyError,
   UnroutableError,
 } from '../errors.ts'
-import { type BrokerUrl, parseBrokerUrl } from '../transport/broker-url.ts'
+import { type BrokerTls, readTls } from '../transport/broker-tls.ts'
+import { type BrokerUrl, isExposed, parseBrokerUrl } from '../transport/broker-url.ts'
 
 /** Exit codes, the same for every command. */
 export const EXIT = {
@@ -64,13 +65,38 @@ export interface Terminal {
 export interface BrokerOptions {
   readonly url?: string
   readonly urlFile?: string
+  /** Paths of PEM files. */
+  readonly tlsCa?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly tlsServername?: string
+}
+
+/** A broker, and how TLS is spoken with it. */
+export interface Target {
+  readonly broker: BrokerUrl
+  readonly tls: BrokerTls | undefined
 }
 
 /**
  * The broker: an operand that is a URL, else `--url`, `--url-file`, `EVENTAIL_AMQP_URL`, `AMQP_URL`, else localhost.
- * @returns the broker, and the operands without the URL
+ * @returns the broker, how TLS is spoken with it, and the operands without the URL
  */
 export function takeBroker(
+  operands: readonly string[],
+  options: BrokerOptions,
+  terminal: Terminal,
+): Target & { readonly rest: readonly string[] } {
+  const { broker, rest } = takeUrl(operands, options, terminal)
+  if (isExposed(broker))
+    terminal.say(`warning: ${broker.shown}: passwords and messages travel in clear text; use amqps://`)
+  const { tlsCa: ca, tlsCert: cert, tlsKey: key, tlsServername: servername } = options
+  if (key !== undefined) warnOfReaders(key, terminal)
+  const given = Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined)
+  return { broker, tls: broker.tls ? readTls(Object.fromEntries(given)) : undefined, rest }
+}
+
+function takeUrl(
   operands: readonly string[],
   options: BrokerOptions,
   terminal: Terminal,
@@ -100,10 +126,15 @@ export function warnOfPassword(url: string, mend: string, terminal: Terminal): v
     terminal.say(`warning: a password on the command line is seen by every user of this machine; ${mend}`)
 }
 
+/** Says so where others can read a file that holds a secret. */
+function warnOfReaders(path: string, terminal: Terminal): void {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
+  if ((mode & 0o077) !== 0) terminal.say(`warning: ${path} can be read by others; chmod 600 it`)
+}
+
 function readUrlFile(path: string, terminal: Terminal): string {
   try {
-    const { mode } = statSync(path)
-    if ((mode & 0o077) !== 0) terminal.say(`warning: ${path} can be read by others; chmod 600 it`)
+    warnOfReaders(path, terminal)
     return readFileSync(path, 'utf8').trim()
   } catch (error) {
     throw new UsageError(`--url-file: ${error instanceof Error ? error.message : String(error)}`)

@@ -4,19 +4,20 @@ import { ManagementApi } from '../management/api.ts'
 import { quorumLimitOf, type Routes, takeRoutes } from '../management/snapshot.ts'
 import { serviceOfQueue } from '../topology/names.ts'
 import { AmqpConnection, type ConnectionSettings } from '../transport/amqp-connection.ts'
+import type { BrokerTls } from '../transport/broker-tls.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import type { QueueReader } from '../transport/queue-reader.ts'
 import { visible } from '../wire/text.ts'
 import { type Terminal, warnOfPassword } from './command-line.ts'
 
 /** How the commands connect. */
-export function connectionSettings(command: string): ConnectionSettings {
-  return { name: `eventail ${command}`, connectTimeoutMs: 5_000, heartbeatMs: 30_000 }
+export function connectionSettings(command: string, tls: BrokerTls | undefined): ConnectionSettings {
+  return { name: `eventail ${command}`, tls, connectTimeoutMs: 5_000, heartbeatMs: 30_000 }
 }
 
 /** @throws ConnectionError when the broker cannot be reached now: a command that does one thing does not wait for it */
-export async function checkBroker(broker: BrokerUrl, { signal }: Terminal): Promise<void> {
-  const connection = await AmqpConnection.open(broker, connectionSettings('check'), signal)
+export async function checkBroker(broker: BrokerUrl, tls: BrokerTls | undefined, { signal }: Terminal): Promise<void> {
+  const connection = await AmqpConnection.open(broker, connectionSettings('check', tls), signal)
   await connection.shutDown(2_000)
 }
 

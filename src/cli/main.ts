@@ -5,10 +5,13 @@ import { CommanderError } from 'commander'
 import { EXIT, explain, normalise, type Terminal, withoutPasswords } from './command-line.ts'
 import { Output } from './output.ts'
 import { buildProgram } from './program.ts'
-import { visibleLines } from '../wire/text.ts'
+import { visible } from '../wire/text.ts'
 
 /** How long what was printed may take to go out once the command was interrupted. */
 const LAST_WORDS_MS = 500
+
+// a password may be among the arguments: whoever looks at the processes of the machine from now on does not see it
+process.title = 'eventail'
 
 const interrupt = new AbortController()
 let isReaderGone = false
@@ -48,7 +51,7 @@ async function run(): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     if (interrupt.signal.aborted) return EXIT.interrupted
     const { text, code: failure } = explain(error)
-    terminal.say(`eventail: ${visibleLines(text)}`)
+    terminal.say(`eventail: ${visible(text)}`)
     return failure
   }
   await output.drained()

@@ -20,6 +20,10 @@ const FILTERS = {
   fields: ['--filter-fields <fields...>', 'only payloads with these values: path.to.field=value; all have to match'],
   where: ['--where <expression>', 'only where this JSONata expression over the envelope is true (docs/cli.md)'],
 } as const
+const REDACT = [
+  '--redact <paths...>',
+  'show and save *** in the place of these fields of payloads: path.to.field; * is any field',
+] as const
 const MANAGEMENT = [
   '--management-url <url>',
   "the broker's management API (default: $EVENTAIL_MANAGEMENT_URL, else port 15672 of its host)",
@@ -76,6 +80,7 @@ function declareWatchers(declare: Declare): void {
         .argParser((level) => level),
     )
     .option('--service <names...>', 'logs of these services')
+    .option(...REDACT)
     .option('--json', 'one envelope in JSON a line')
 
   declare({
@@ -97,6 +102,7 @@ function declareWatchers(declare: Declare): void {
     .option(...FILTERS.fields)
     .option(...FILTERS.where)
     .option('--save [folder]', 'save payloads to files, as CBOR (default folder: here)')
+    .option(...REDACT)
     .option('--json', 'one envelope in JSON a line; with --save: save as JSON')
 }
 
@@ -134,6 +140,7 @@ function declareSenders(declare: Declare): void {
     .option('--timeout <seconds>', 'how long to wait (default: 60)', numberOption('--timeout', 0.001))
     .addOption(payloadFormat())
     .option('--conversation <id>', 'the conversation that it belongs to (default: a new one)')
+    .option(...REDACT)
     .option('--json', 'print the envelope of the result as JSON')
 }
 
@@ -150,6 +157,7 @@ function declareRepairs(declare: Declare): void {
     .option(...FILTERS.fields)
     .option(...FILTERS.where)
     .option('--save [folder]', 'save payloads to files, as they are (default folder: here)')
+    .option(...REDACT)
     .option('--json', 'one envelope in JSON a line; with --save: save as JSON')
     .option(...MANAGEMENT)
     .option(
@@ -177,6 +185,7 @@ function declareRepairs(declare: Declare): void {
     .option('--dry-run', 'only list what would go where, and who would receive it')
     .option('--canary', 'begin with 1, 2, 5, 10… and stop when letters come back dead')
     .option(...MANAGEMENT)
+    .option(...REDACT)
     .option('--json', 'one envelope in JSON a line, with what became of the letter (docs/cli.md)')
     .option(
       '--force',
@@ -194,6 +203,7 @@ function declareRepairs(declare: Declare): void {
     .option('--exchange <name>', 'the dead-letter exchange to watch (default: am-dlx)')
     .option('--force', 'also a live queue (of a service, or with consumers), or a quorum queue with a delivery limit')
     .option(...MANAGEMENT)
+    .option(...REDACT)
     .option('--json', 'one object in JSON a line')
 }
 
@@ -212,6 +222,7 @@ function declareOverviews(declare: Declare): void {
     )
     .option('--mermaid', 'print a sequence diagram at the end')
     .option(...MANAGEMENT)
+    .option(...REDACT)
     .option('--json', 'one envelope in JSON a line, with its place in the conversation')
 
   declare({
@@ -280,6 +291,10 @@ function command<O extends BrokerOptions>(
     .argument('[operands...]')
     .option('--url <url>', "the broker's URL (a password in it is seen by all users of the machine)")
     .option('--url-file <file>', "a file that holds the broker's URL")
+    .option('--tls-ca <file>', 'for amqps://: authorities to trust instead of the well-known ones, PEM')
+    .option('--tls-cert <file>', 'for amqps://: client certificate, PEM')
+    .option('--tls-key <file>', 'for amqps://: its private key, PEM')
+    .option('--tls-servername <name>', "for amqps://: the name in the broker's certificate, where it isn't the host")
     .addHelpText(
       'after',
       `\nExamples:\n${examples.map((example) => `  eventail ${example}`).join('\n')}`.replace('eventail echo', 'echo'),

@@ -3,15 +3,15 @@
  * command. What the broker refuses is not tried again: an operator wants to know.
  */
 import { Messenger } from '../service/messenger.ts'
-import { AmqpConnection, within } from '../transport/amqp-connection.ts'
+import { AmqpConnection, type ConnectionSettings, within } from '../transport/amqp-connection.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
+import { ensureExchanges } from '../transport/declaring.ts'
 import { Publisher } from '../transport/publisher.ts'
 import { EXCHANGES } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import type { PayloadFormat } from '../wire/payload.ts'
 import type { Terminal } from './command-line.ts'
-import { connectionSettings } from './connect.ts'
 
 const MIB = 1024 * 1024
 const PUBLISHER = {
@@ -49,11 +49,10 @@ export class Sender implements AsyncDisposable {
   }
 
   /**
-   * @param command shown in the broker's list of connections
    * @throws ConnectionError, AccessRefusedError
    */
-  static async open(broker: BrokerUrl, command: string, terminal: Terminal): Promise<Sender> {
-    const connection = await AmqpConnection.open(broker, connectionSettings(command), terminal.signal)
+  static async open(broker: BrokerUrl, settings: ConnectionSettings, terminal: Terminal): Promise<Sender> {
+    const connection = await AmqpConnection.open(broker, settings, terminal.signal)
     const sender = new Sender(connection, terminal)
     try {
       await sender.publisher.attach(connection)
@@ -70,10 +69,12 @@ export class Sender implements AsyncDisposable {
   }
 
   /**
-   * Declares the exchanges of the bus and, with a key, a queue of this connection's own that takes what is sent to it.
+   * Makes the exchanges of the bus unless they are there and, with a key, a queue of this connection's own that takes what is sent to it.
    * @throws TopologyError
    */
   async declare(resultKey?: string, onResult: (message: IncomingMessage) => void = () => {}): Promise<void> {
+    await ensureExchanges(this.#connection, ANSWER_MS)
+    if (resultKey === undefined) return
     const channel: ConsumeChannel<'command'> = await ConsumeChannel.open(this.#connection, 1, ANSWER_MS, {
       onDelivery: (_queue, message) => {
         channel.acknowledger.ack(message.deliveryTag)
@@ -81,8 +82,6 @@ export class Sender implements AsyncDisposable {
       },
       onEnd: (reason) => this.#connection.fail(reason),
     })
-    await channel.declareExchanges()
-    if (resultKey === undefined) return
     const exchange = EXCHANGES.command
     await channel.consume('command', await channel.declareQueue({ name: '', exchange, bindings: [resultKey] }))
   }

@@ -145,7 +145,7 @@ export class Link {
         const connection = await this.#connect(broker)
         failures = 0
         worked = true
-        this.#outage.over(broker.shown)
+        this.#outage.over(broker)
         const lost = await Promise.race([connection.lost, aborted(this.#closing.signal)])
         reason = lost ?? new ConnectionError(`${broker.shown}: the connection was closed`)
       } catch (error) {
@@ -179,7 +179,7 @@ export class Link {
       },
       onEnd: (reason) => connection.fail(reason),
     })
-    await channel.declareExchanges()
+    await channel.prepareExchanges(this.#options.settings.declare)
     this.#channel = channel
     if (this.#isCalling) {
       await this.#consumeReplies(channel).catch((error: unknown) => {

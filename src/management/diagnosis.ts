@@ -3,9 +3,8 @@
  *
  * A problem loses messages or keeps them from being handled, now or at the next failure; a note is worth knowing.
  */
-import { isIPv4 } from 'node:net'
 import { EXCHANGES, isPattern, serviceOfQueue } from '../topology/names.ts'
-import type { BrokerUrl } from '../transport/broker-url.ts'
+import { type BrokerUrl, isExposed } from '../transport/broker-url.ts'
 import { type BindingFacts, type QueueFacts, receiversOf, type Snapshot } from './snapshot.ts'
 
 export interface Finding {
@@ -78,10 +77,9 @@ function note(subject: string, text: string, mend: string): Finding {
   return { severity: 'note', subject, problem: text, mend }
 }
 
-function ofUrl({ tls, host, shown }: BrokerUrl): readonly Finding[] {
-  const isLocal = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
-  if (tls || isLocal) return []
-  return [problem(shown, 'passwords and messages travel in clear text to another host', 'use amqps://')]
+function ofUrl(broker: BrokerUrl): readonly Finding[] {
+  if (!isExposed(broker)) return []
+  return [problem(broker.shown, 'passwords and messages travel in clear text to another host', 'use amqps://')]
 }
 
 function ofNodes({ nodes = [] }: Snapshot): readonly Finding[] {

@@ -15,6 +15,8 @@ export interface FilterOptions {
   readonly filterFields?: readonly string[] | undefined
   /** JSONata over the envelope; has to be true. */
   readonly where?: string | undefined
+  /** Fields that nobody is to see: what an expression says about a payload is not told then. */
+  readonly redact?: readonly string[] | undefined
 }
 
 /** Whether the options leave anything out. */
@@ -32,7 +34,7 @@ export type Filter = (message: IncomingMessage) => Promise<boolean>
  * @throws InvalidSettingError when a pattern, a field or the expression is wrong
  */
 export function makeFilter(
-  { filter = [], filterFields = [], where }: FilterOptions,
+  { filter = [], filterFields = [], where, redact = [] }: FilterOptions,
   onProblem: (text: string) => void = () => {},
 ): Filter {
   for (const pattern of filter) checkPattern('--filter', pattern)
@@ -49,7 +51,8 @@ export function makeFilter(
     } catch (error) {
       // it fails with plain objects, whose message may quote the payload
       const { code, message: text } = error as { code?: unknown; message?: unknown }
-      onProblem(visible(`--where cannot judge '${message.routingKey}': ${String(text ?? error)} (${String(code)})`))
+      const why = redact.length === 0 ? `${String(text ?? error)} ` : ''
+      onProblem(visible(`--where cannot judge '${message.routingKey}': ${why}(${String(code)})`))
       return false
     }
   }

@@ -5,6 +5,7 @@
 import { AccessRefusedError, TopologyError } from '../errors.ts'
 import type { LevelName } from '../log/levels.ts'
 import type { Logger } from '../log/logger.ts'
+import { type BrokerUrl, isExposed } from '../transport/broker-url.ts'
 
 /** How long a reason that waiting does not mend is not told again. */
 const REMINDER_MS = 60_000
@@ -32,16 +33,18 @@ export class OutageReport {
     return this.#current?.latest
   }
 
-  /** A session works. @param broker as it may be shown */
-  over(broker: string): void {
+  /** A session works. */
+  over(broker: BrokerUrl): void {
     if (this.#current !== undefined) {
       const seconds = ((this.#now() - this.#current.since) / 1000).toFixed(1)
       const again = this.wasConnected ? ' again' : ''
       // whoever read of the outage on stderr reads there that it is over
-      this.#logger.write('NOTICE', `connected to ${broker}${again} after ${seconds} s`, {}, true)
+      this.#logger.write('NOTICE', `connected to ${broker.shown}${again} after ${seconds} s`, {}, true)
       this.#current = undefined
     }
     this.connections += 1
+    if (isExposed(broker))
+      this.#logger.write('WARNING', `${broker.shown}: passwords and messages travel in clear text; use amqps://`)
   }
 
   /** A session was lost, or could not be made. */

@@ -205,9 +205,9 @@ export class Session {
       onEnd: (reason) => this.#end(reason),
     })
     this.#channel = channel
-    await channel.declareExchanges()
+    await channel.prepareExchanges(settings.declare)
     for (const plan of queuePlans(service, subscriptions, settings.exclusiveQueues)) {
-      this.#queues.push({ plan, name: await channel.declareQueue(plan) })
+      this.#queues.push({ plan, name: await channel.prepareQueue(plan, settings.declare) })
     }
     // a broker that blocks publishers does so at the first message: all channels are open by then
     await logChannel.attach(publish)

@@ -11,7 +11,8 @@ import {
 } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { LEVELS, type LevelName } from '../log/levels.ts'
-import type { BrokerTls } from '../transport/amqp-connection.ts'
+import type { Declare } from '../topology/plan.ts'
+import { type BrokerTls, checkTls, readTls } from '../transport/broker-tls.ts'
 import { type BrokerUrl, parseBrokerUrl, parseBrokerUrls } from '../transport/broker-url.ts'
 import type { PublisherSettings } from '../transport/publisher.ts'
 import type { OutageBrake } from './brake.ts'
@@ -70,6 +71,13 @@ export interface ServiceSettings {
    */
   readonly startTimeoutMs?: number
   /**
+   * What the worker declares on the broker: `'all'`; `'queues'`, bound to exchanges that an administrator has made; or `'nothing'`, when he
+   * has made the shared queues with their bindings as well. What is not declared is only checked to be there (TopologyError), but
+   * bindings cannot be. Queues of the worker's own are declared in any case.
+   * @default process.env.EVENTAIL_DECLARE, else 'all'
+   */
+  readonly declare?: Declare
+  /**
    * The heartbeat of both connections, in milliseconds (rounded up to seconds; 0 turns it off); the broker may ask for less. A broker
    * that is silent for twice as long is taken to be lost.
    * @default 60_000
@@ -116,7 +124,11 @@ export interface StartOptions extends ServiceSettings {
    * @default [process.env.EVENTAIL_AMQP_URL ?? 'amqp://localhost']
    */
   readonly urls?: readonly string[]
-  /** For `amqps://` URLs. @default what Node trusts, and no client certificate */
+  /**
+   * For `amqps://` URLs.
+   * @default what the files named by EVENTAIL_TLS_CA, EVENTAIL_TLS_CERT and EVENTAIL_TLS_KEY hold, with EVENTAIL_TLS_SERVERNAME and
+   * EVENTAIL_TLS_PASSPHRASE; else the well-known authorities, and no client certificate
+   */
   readonly tls?: BrokerTls
   /** Stops the service, or closes the endpoint, when it aborts. @default none */
   readonly signal?: AbortSignal
@@ -149,6 +161,7 @@ export interface Settings {
   readonly exclusiveQueues: boolean
   readonly keepConfiguration: boolean
   readonly startTimeoutMs: number
+  readonly declare: Declare
   readonly heartbeatMs: number
   readonly connectTimeoutMs: number
   readonly blockedTimeoutMs: number
@@ -164,6 +177,7 @@ const MIB = 1024 * 1024
 /** The names of the settings that concern connections and publishing: endpoints have them too. */
 export const BUS_SETTING_NAMES = [
   'format',
+  'declare',
   'heartbeatMs',
   'connectTimeoutMs',
   'blockedTimeoutMs',
@@ -192,13 +206,12 @@ type StartName = Exclude<keyof StartOptions, keyof ServiceSettings>
 export const BUS_START_NAMES = ['urls', 'tls', 'signal', 'stderrLevel', 'onLog'] as const satisfies readonly StartName[]
 /** The names of what only `start` and `run` take. */
 export const START_NAMES: readonly StartName[] = [...BUS_START_NAMES, 'health']
-const TLS_NAMES: readonly (keyof BrokerTls)[] = ['ca', 'cert', 'key', 'passphrase', 'servername']
 
 /** @throws InvalidSettingError that names the setting */
 export function resolveSettings(options: StartOptions): Settings {
   checkOptions('options', options, [...START_NAMES, ...SETTING_NAMES])
   const { tls, signal, onLog, health, exclusiveQueues = false, concurrency = Infinity } = options
-  if (tls !== undefined) checkOptions('tls', tls, TLS_NAMES)
+  if (tls !== undefined) checkTls(tls)
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
   if (onLog !== undefined) checkFunction('onLog', onLog)
@@ -211,7 +224,7 @@ export function resolveSettings(options: StartOptions): Settings {
   }
   return {
     brokers: options.urls === undefined ? [defaultBroker()] : parseBrokerUrls(options.urls),
-    tls,
+    tls: tls ?? readTls(),
     signal,
     stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
     onLog,
@@ -226,6 +239,7 @@ export function resolveSettings(options: StartOptions): Settings {
     exclusiveQueues,
     keepConfiguration,
     startTimeoutMs,
+    declare: declareOf(options.declare),
     heartbeatMs: ms('heartbeatMs', 60_000, 0),
     connectTimeoutMs: ms('connectTimeoutMs', 5_000),
     blockedTimeoutMs: ms('blockedTimeoutMs', 3_600_000),
@@ -282,6 +296,12 @@ function observerOf(health: HealthObserver): HealthObserver {
   if (typeof health === 'object' && health !== null && typeof health.watch === 'function') return health
   const given = (health as unknown) instanceof Promise ? 'a promise: await it' : describe(health)
   throw new InvalidSettingError('health', `must be what startHealthServer() of eventail/health gives, not ${given}`)
+}
+
+function declareOf(given: Declare | undefined): Declare {
+  const allowed = ['all', 'queues', 'nothing'] as const
+  if (given !== undefined) return oneOf('declare', given, allowed)
+  return oneOf<Declare>('EVENTAIL_DECLARE', (process.env['EVENTAIL_DECLARE'] || 'all') as Declare, allowed)
 }
 
 function defaultBroker(): BrokerUrl {

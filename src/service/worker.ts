@@ -322,7 +322,7 @@ export class Worker {
   }
 
   #onConnected(session: Session): void {
-    this.#outage.over(session.broker.shown)
+    this.#outage.over(session.broker)
     this.#markStarted()
   }
 

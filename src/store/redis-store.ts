@@ -39,6 +39,8 @@ return value`
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
+const TLS_NAMES = ['ca', 'cert', 'key', 'passphrase', 'servername']
+
 /** How often somebody who waits for a lock looks again; as redis-py. */
 const LOCK_POLL_MS = 100
 const IS_DOWN_TTL_MS = 10_000
@@ -54,6 +56,7 @@ export function createTempStore(options: RedisStoreOptions): TempStore {
     throw new InvalidSettingError('namespace', `must be a text, not ${describe(namespace)}`)
   checkWholeMs('ttlMs', ttlMs)
   if (redisOptions.timeoutMs !== undefined) checkWholeMs('timeoutMs', redisOptions.timeoutMs)
+  if (redisOptions.tls !== undefined) checkOptions('tls', redisOptions.tls, TLS_NAMES)
   const redis = new Redis(redisOptions)
   const nameOf = (key: unknown): string => {
     checkKey(key)

@@ -30,6 +30,8 @@ export interface RedisOptions {
     readonly cert?: string | Buffer
     /** Its private key, PEM. */
     readonly key?: string | Buffer
+    /** Of the private key. */
+    readonly passphrase?: string
     /** The name to verify the server's certificate against, when it isn't the host. */
     readonly servername?: string
   }
@@ -134,7 +136,9 @@ export class Redis {
       ...(username === undefined ? undefined : { username }),
       ...(secret === undefined ? undefined : { password: secret }),
     }
-    const tls = isTls ? { ...this.#options.tls, tls: true as const } : undefined
+    const tls = isTls
+      ? { ...this.#options.tls, tls: true as const, rejectUnauthorized: true, minVersion: 'TLSv1.2' as const }
+      : undefined
     const socket = {
       connectTimeout: this.#timeoutMs,
       reconnectStrategy: (retries: number) =>

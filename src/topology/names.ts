@@ -29,7 +29,7 @@ export function commandQueueOf(service: string): string {
 
 /** The service that a queue belongs to, by its name; undefined for queues of other kinds. */
 export function serviceOfQueue(queue: string): string | undefined {
-  return /^(.+)\.(?:events|commands)$/.exec(queue)?.[1]
+  return /^(.+)\.(?:events|commands)$/s.exec(queue)?.[1]
 }
 
 /** AMQP short strings (names, keys, ids) hold at most this many bytes. */

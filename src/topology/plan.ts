@@ -2,6 +2,13 @@
 import type { QueueKind } from '../wire/envelope.ts'
 import { commandQueueOf, eventQueueOf, EXCHANGES } from './names.ts'
 
+/**
+ * What is declared on the broker by whoever uses it: `'all'`; `'queues'` when an administrator has made the exchanges; `'nothing'` when he
+ * has made the queues with their bindings as well. What is not declared is checked to be there. Exclusive queues are declared
+ * in any case.
+ */
+export type Declare = 'all' | 'queues' | 'nothing'
+
 /** A queue to declare and to bind. */
 export interface QueueDeclaration {
   readonly exchange: string

@@ -6,24 +6,10 @@
  * that say what to do without a password in them. This and its neighbours in `transport` alone import the library.
  */
 import { AMQPClient, AMQPError, type AMQPChannel } from '@cloudamqp/amqp-client'
-import type { TlsOptions } from 'node:tls'
 import { AccessRefusedError, ConnectionError, EventailError, StoppedError } from '../errors.ts'
+import { type BrokerTls, connectionOptionsOf, tlsProblem } from './broker-tls.ts'
 import type { BrokerUrl } from './broker-url.ts'
 import { readProperties } from './read-properties.ts'
-
-/** TLS settings for `amqps://` URLs, as Node's `tls.connect` takes them. The server's certificate is always verified. */
-export interface BrokerTls {
-  /** Certificate authorities to trust instead of the well-known ones, PEM. */
-  readonly ca?: string | Buffer | readonly (string | Buffer)[]
-  /** Client certificate, PEM. */
-  readonly cert?: string | Buffer
-  /** Private key of the client certificate, PEM. */
-  readonly key?: string | Buffer
-  /** Of the private key. */
-  readonly passphrase?: string
-  /** The name to verify the server's certificate against, when it isn't the host of the URL. */
-  readonly servername?: string
-}
 
 export interface ConnectionSettings {
   /** Shown in the broker's list of connections. */
@@ -60,7 +46,9 @@ export class AmqpConnection extends AMQPClient {
   #corked = false
 
   constructor(broker: BrokerUrl, settings: ConnectionSettings) {
-    super(libraryUrl(broker, settings), broker.tls ? (settings.tls as TlsOptions | undefined) : undefined)
+    super(libraryUrl(broker, settings), broker.tls ? connectionOptionsOf(settings.tls) : undefined)
+    // keys are in no dump of this object
+    Object.defineProperty(this, 'tlsOptions', { enumerable: false })
     this.broker = broker
     this.#settings = settings
     this.lost = new Promise((resolve) => {
@@ -323,13 +311,8 @@ function explain(error: unknown, broker: BrokerUrl): ConnectionError {
       `${broker.shown} refused the virtual host '${broker.vhost}': create it, or correct the URL (${text})`,
     )
   }
-  if (/wrong version number/.test(text)) {
-    return new ConnectionError(
-      `cannot connect to ${broker.shown}: this port does not speak TLS; amqps:// is mostly port 5671, and amqp:// is without TLS`,
-      { cause: plain(error) },
-    )
-  }
-  return new ConnectionError(`cannot connect to ${broker.shown}: ${text || 'the connection was closed'}`, {
+  const problem = (broker.tls ? tlsProblem(text) : undefined) ?? (text || 'the connection was closed')
+  return new ConnectionError(`cannot connect to ${broker.shown}: ${problem}`, {
     cause: plain(error),
   })
 }

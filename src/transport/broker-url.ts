@@ -4,6 +4,7 @@
  * `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. Parts that are left out are guest, guest, localhost,
  * 5672 (5671 with TLS) and the virtual host `/`.
  */
+import { isIPv4 } from 'node:net'
 import { InvalidSettingError } from '../errors.ts'
 
 export interface BrokerUrl {
@@ -56,6 +57,14 @@ export function parseBrokerUrl(text: string, setting = 'url'): BrokerUrl {
   const parsed = { tls, host, port, vhost, user, shown }
   const password = decode(url.password, 'the password', setting) || 'guest'
   return Object.defineProperty(parsed, 'password', { value: password, enumerable: false }) as BrokerUrl
+}
+
+/** Whether passwords and messages could be read on their way: without TLS, to what is not this machine for certain. */
+export function isExposed({ tls, host }: BrokerUrl): boolean {
+  const address = host.replace(/^::ffff:(?=\d+\.)/, '')
+  const isLocal =
+    /^(?:.+\.)?localhost$/i.test(host) || host === '::1' || (isIPv4(address) && address.startsWith('127.'))
+  return !tls && !isLocal
 }
 
 /** @throws InvalidSettingError when there is no URL, or when one is wrong. */

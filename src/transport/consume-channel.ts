@@ -5,12 +5,12 @@
  * told once, through `onEnd`: the owner then begins a new session, in which everything is declared again.
  */
 import type { AMQPChannel, AMQPMessage } from '@cloudamqp/amqp-client'
-import { ConnectionError, TopologyError } from '../errors.ts'
-import { EXCHANGES } from '../topology/names.ts'
-import type { QueueDeclaration } from '../topology/plan.ts'
+import { ConnectionError } from '../errors.ts'
+import type { Declare, QueueDeclaration } from '../topology/plan.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import { Acknowledger } from './acknowledger.ts'
 import { type AmqpConnection, plain, within } from './amqp-connection.ts'
+import { answered, checkExchanges, checkQueue, declareExchanges } from './declaring.ts'
 
 const EMPTY = new Uint8Array(0)
 
@@ -51,13 +51,23 @@ export class ConsumeChannel<K extends string> {
   }
 
   /**
-   * Declares the exchanges of the bus.
-   * @throws TopologyError when one exists with other arguments, or permission is missing
+   * Declares the exchanges of the bus, or checks that they are there.
+   * @throws TopologyError when one is missing, or exists with other arguments, or permission is missing
    */
-  async declareExchanges(): Promise<void> {
-    for (const exchange of Object.values(EXCHANGES)) {
-      await this.#declare(`exchange '${exchange}'`, this.#channel.exchangeDeclare(exchange, 'topic', { durable: true }))
-    }
+  async prepareExchanges(declare: Declare): Promise<void> {
+    if (declare === 'all') await declareExchanges(this.#channel, this.#timeoutMs)
+    else await checkExchanges(this.#channel, this.#timeoutMs)
+  }
+
+  /**
+   * Declares and binds a queue, or checks that it is there. One without a name is made in any case.
+   * @returns its name
+   * @throws TopologyError when it is missing, or exists with other arguments, or permission is missing
+   */
+  async prepareQueue(plan: QueueDeclaration, declare: Declare): Promise<string> {
+    if (declare !== 'nothing' || plan.name === '') return this.declareQueue(plan)
+    await checkQueue(this.#channel, plan, this.#timeoutMs)
+    return plan.name
   }
 
   /**
@@ -69,7 +79,7 @@ export class ConsumeChannel<K extends string> {
     const shared = plan.name !== ''
     const what = shared ? `queue '${plan.name}'` : `the exclusive queue on '${plan.exchange}'`
     const declared = this.#channel.queueDeclare(plan.name, { durable: shared, exclusive: !shared, autoDelete: false })
-    const { name } = await this.#declare(what, declared)
+    const { name } = await this.#answered(what, declared)
     await this.bind(name, plan.exchange, plan.bindings, what)
     return name
   }
@@ -85,7 +95,7 @@ export class ConsumeChannel<K extends string> {
     what = `the exclusive queue on '${exchange}'`,
   ): Promise<void> {
     for (const pattern of patterns) {
-      await this.#declare(`binding '${pattern}' of ${what}`, this.#channel.queueBind(queue, exchange, pattern))
+      await this.#answered(`binding '${pattern}' of ${what}`, this.#channel.queueBind(queue, exchange, pattern))
     }
   }
 
@@ -94,7 +104,7 @@ export class ConsumeChannel<K extends string> {
     const tag = tagOf(kind)
     this.#kinds.set(tag, kind)
     const started = this.#channel.basicConsume(queue, { tag, noAck: false, exclusive: false }, () => {})
-    const consumer = await this.#declare(`consuming queue '${queue}'`, started)
+    const consumer = await this.#answered(`consuming queue '${queue}'`, started)
     this.#tags.add(tag)
     // cancelled while the broker was being asked
     if (this.#cancelling) await this.cancel()
@@ -143,12 +153,8 @@ export class ConsumeChannel<K extends string> {
     for (const [kind, message] of arrived) this.#events.onDelivery(kind, message)
   }
 
-  async #declare<T>(what: string, answer: Promise<T>): Promise<T> {
-    try {
-      return await within(answer, this.#timeoutMs, what)
-    } catch (error) {
-      throw explainRefusal(what, error)
-    }
+  #answered<T>(what: string, answer: Promise<T>): Promise<T> {
+    return answered(what, answer, this.#timeoutMs)
   }
 }
 
@@ -174,30 +180,4 @@ export function incoming({
     properties,
     body: body ?? EMPTY,
   }
-}
-
-function explainRefusal(what: string, error: unknown): Error {
-  const text = (error instanceof Error ? error.message : String(error)).replace(/^channel \d+ closed: /, '')
-  if (/PRECONDITION_FAILED/.test(text)) {
-    return new TopologyError(
-      `${what} exists on the broker with other arguments: ${text}. Delete it there (once nothing uses it), or remove what declares it differently`,
-      { cause: plain(error) },
-    )
-  }
-  if (/ACCESS_REFUSED/.test(text)) {
-    return new TopologyError(`${what}: the broker user lacks a permission: ${text}`, { cause: plain(error) })
-  }
-  if (/RESOURCE_LOCKED/.test(text)) {
-    return new ConnectionError(
-      `${what} belongs to another connection alone (exclusive), and may be free when that ends: ${text}`,
-      {
-        cause: plain(error),
-      },
-    )
-  }
-  // of a node that is down: waiting helps
-  const isPassing = /down or inaccessible/.test(text)
-  if (!isPassing && /NOT_FOUND|NOT_ALLOWED/.test(text))
-    return new TopologyError(`${what}: ${text}`, { cause: plain(error) })
-  return error instanceof ConnectionError ? error : new ConnectionError(`${what}: ${text}`, { cause: plain(error) })
 }

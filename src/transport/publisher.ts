@@ -7,13 +7,15 @@
  * the broker closes the channel for is found by sending the unconfirmed ones again one by one: it alone fails.
  */
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
-import { BlockedTimeoutError, ConnectionError, PublishBufferFullError, StoppedError } from '../errors.ts'
+import { BlockedTimeoutError, ConnectionError, StoppedError } from '../errors.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { type AmqpConnection, plain, within } from './amqp-connection.ts'
 import { Fifo } from './fifo.ts'
 import { Occasional } from './occasional.ts'
+import { PublishBuffer } from './publish-buffer.ts'
 import { encodePublish } from './publish-frames.ts'
 import { lostWith, OutcomeCounts, refused, unroutable } from './publish-outcomes.ts'
+import { Refusals } from './refusals.ts'
 import { type Sent, Unconfirmed } from './unconfirmed.ts'
 
 export interface PublisherSettings {
@@ -66,11 +68,10 @@ export class Publisher {
   #channel: AMQPChannel | undefined
   /** Not sent yet, or to be sent again; the oldest first. */
   readonly #waiting = new Fifo<Publish>()
-  /** Of those that wait or were refused for now, the ones that nobody bounds but the buffer: without an owner. */
-  readonly #buffered = { messages: 0, bytes: 0 }
+  readonly #buffer: PublishBuffer
   readonly #unconfirmed = new Unconfirmed<Publish>()
-  /** Refused by the broker for now, with the timers after which they are sent again. */
-  readonly #nacked = new Map<Publish, NodeJS.Timeout>()
+  /** Refused by the broker for now. */
+  readonly #refusals = new Refusals<Publish>()
   /** Whether the channel has refused messages, and confirmed none since. */
   #isRefusing = false
   #channelSince = 0
@@ -82,17 +83,17 @@ export class Publisher {
   #check: NodeJS.Timeout | undefined
   #closed: Error | undefined
   #idle: (() => void)[] = []
-  readonly #nackReport = new Occasional()
   readonly #overflowReport = new Occasional()
 
   constructor(settings: PublisherSettings, events: PublisherEvents) {
     this.#settings = settings
+    this.#buffer = new PublishBuffer(settings.buffer)
     this.#events = events
   }
 
   /** Messages that were accepted and are not settled yet. */
   get pending(): number {
-    return this.#waiting.size + this.#unconfirmed.size + this.#nacked.size
+    return this.#waiting.size + this.#unconfirmed.size + this.#refusals.size
   }
 
   /**
@@ -104,8 +105,7 @@ export class Publisher {
     const promise = new Promise<void>((resolve, reject) => {
       if (this.#closed !== undefined) return reject(this.#closed)
       if (owner?.isLost === true) return reject(lostWith(message, owner))
-      // what handlers publish must not fail because others fill the buffer, nor fill it for others
-      if (owner === undefined && this.#isFull(message)) return reject(this.#overflow(message))
+      if (owner === undefined && !this.#buffer.hasRoomFor(message)) return reject(this.#overflow(message))
       this.#enqueue({ message, owner, resolve, reject, sentAt: 0, returned: false })
     })
     this.outcomes.count(promise)
@@ -162,10 +162,7 @@ export class Publisher {
   /** Gives up the connection, and everything that is not confirmed. @returns what was not confirmed */
   rejectAll(because: (message: OutgoingMessage) => Error): readonly OutgoingMessage[] {
     this.detach()
-    const left = [...this.#extractWaiting(() => true), ...this.#nacked.keys()]
-    for (const timer of this.#nacked.values()) clearTimeout(timer)
-    for (const publish of this.#nacked.keys()) this.#count(publish, -1)
-    this.#nacked.clear()
+    const left = this.#extractKept(() => true)
     for (const { message, reject } of left) reject(because(message))
     this.#reportIdle()
     return left.map(({ message }) => message)
@@ -191,20 +188,21 @@ export class Publisher {
 
   #enqueue(publish: Publish): void {
     this.#waiting.push(publish)
-    this.#count(publish, 1)
+    this.#buffer.add(publish)
     this.#pump()
+  }
+
+  /** Removes and returns those that wait, or were refused for now. */
+  #extractKept(take: (publish: Publish) => boolean): readonly Publish[] {
+    const refused = this.#refusals.extract(take)
+    for (const publish of refused) this.#buffer.remove(publish)
+    return [...this.#extractWaiting(take), ...refused]
   }
 
   #extractWaiting(take: (publish: Publish) => boolean): readonly Publish[] {
     const taken = this.#waiting.extract(take)
-    for (const publish of taken) this.#count(publish, -1)
+    for (const publish of taken) this.#buffer.remove(publish)
     return taken
-  }
-
-  #count({ owner, message }: Publish, sign: 1 | -1): void {
-    if (owner !== undefined) return
-    this.#buffered.messages += sign
-    this.#buffered.bytes += sign * message.body.byteLength
   }
 
   #pump(): void {
@@ -214,7 +212,7 @@ export class Publisher {
     while (this.#hasRoom()) {
       const publish = this.#waiting.shift()
       if (publish === undefined) break
-      this.#count(publish, -1)
+      this.#buffer.remove(publish)
       this.#send(connection, channel, publish)
     }
   }
@@ -257,19 +255,18 @@ export class Publisher {
       publish.reject(refused(publish.message, 'was refused by the broker (nack: a queue is full or in trouble)'))
       return
     }
-    this.#nackReport.tell(() =>
+    this.#refusals.report.tell(() =>
       this.#events.onTrouble(
         'ERROR',
         `the broker refused message '${routingKey}' (nack: a queue is full or in trouble); such messages are sent again after ${retryDelayMs} ms`,
       ),
     )
-    const timer = setTimeout(() => {
-      this.#forgetNacked(publish)
+    this.#refusals.keep(publish, retryDelayMs, () => {
+      this.#buffer.remove(publish)
       this.#replaceRefusing(retryDelayMs)
       this.#enqueue(publish)
-    }, jittered(retryDelayMs))
-    this.#nacked.set(publish, timer)
-    this.#count(publish, 1)
+    })
+    this.#buffer.add(publish)
   }
 
   /**
@@ -324,19 +321,13 @@ export class Publisher {
   #abandonChannel(): void {
     this.#channel = undefined
     const unconfirmed = this.#unconfirmed.takeAll()
-    for (const publish of unconfirmed) this.#count(publish, 1)
+    for (const publish of unconfirmed) this.#buffer.add(publish)
     this.#waiting.prepend(unconfirmed)
   }
 
   #dropLost(): void {
-    for (const { message, owner, reject } of this.#extractWaiting(isLost)) reject(lostWith(message, owner))
+    for (const { message, owner, reject } of this.#extractKept(isLost)) reject(lostWith(message, owner))
     this.#suspects = Math.min(this.#suspects, this.#waiting.size)
-    for (const [publish, timer] of this.#nacked) {
-      if (!isLost(publish)) continue
-      clearTimeout(timer)
-      this.#forgetNacked(publish)
-      publish.reject(lostWith(publish.message, publish.owner))
-    }
     this.#reportIdle()
   }
 
@@ -386,21 +377,9 @@ export class Publisher {
     connection.fail(new ConnectionError(problem))
   }
 
-  #forgetNacked(publish: Publish): void {
-    if (this.#nacked.delete(publish)) this.#count(publish, -1)
-  }
-
-  #isFull({ body }: OutgoingMessage): boolean {
-    const { messages, bytes } = this.#settings.buffer
-    const kept = this.#buffered
-    return kept.messages > 0 && (kept.messages >= messages || kept.bytes + body.byteLength > bytes)
-  }
-
-  #overflow({ exchange, routingKey }: OutgoingMessage): PublishBufferFullError {
-    const waiting = `${this.#buffered.messages} messages (${this.#buffered.bytes} bytes) already wait for the broker`
-    this.#overflowReport.tell(() => this.#events.onTrouble('ERROR', `publishes are rejected: ${waiting}`))
-    const mend = 'await what publish() returns, or raise publishBuffer'
-    return new PublishBufferFullError(exchange, routingKey, `was not sent: ${waiting}; ${mend}`)
+  #overflow(message: OutgoingMessage): Error {
+    this.#overflowReport.tell(() => this.#events.onTrouble('ERROR', `publishes are rejected: ${this.#buffer.contents}`))
+    return this.#buffer.overflow(message)
   }
 
   #reportIdle(): void {
@@ -409,11 +388,6 @@ export class Publisher {
     this.#idle = []
     for (const resolve of waiters) resolve()
   }
-}
-
-/** So that the messages that were refused together do not all come again at the same moment. */
-function jittered(ms: number): number {
-  return ms * (1 + Math.random() / 10)
 }
 
 function isLost({ owner }: Publish): boolean {

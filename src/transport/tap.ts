@@ -4,9 +4,11 @@
  */
 import type { IncomingMessage } from '../wire/message.ts'
 import { AccessRefusedError, TopologyError } from '../errors.ts'
-import { AmqpConnection, type BrokerTls } from './amqp-connection.ts'
+import { AmqpConnection } from './amqp-connection.ts'
+import type { BrokerTls } from './broker-tls.ts'
 import type { BrokerUrl } from './broker-url.ts'
 import { ConsumeChannel } from './consume-channel.ts'
+import { ensureExchanges } from './declaring.ts'
 import { Backoff, pause } from './reconnect.ts'
 
 export interface TapOptions {
@@ -82,7 +84,7 @@ async function watchOnce(broker: BrokerUrl, options: TapOptions, onConnected: ()
       },
       onEnd: end,
     })
-    await channel.declareExchanges()
+    await ensureExchanges(connection, TIMEOUT_MS)
     let queue = ''
     for (const [exchange, bindings] of Object.entries(patterns)) {
       if (queue === '') queue = await channel.declareQueue({ name: '', exchange, bindings })

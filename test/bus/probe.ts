@@ -134,6 +134,12 @@ export class Probe {
     await this.#channel.bindQueue(queue, exchange, pattern)
   }
 
+  /** Makes the exchanges of the bus, as an administrator does. */
+  async declareExchanges(): Promise<void> {
+    for (const exchange of ['events', 'commands', 'configurations', 'logs'])
+      await this.#channel.assertExchange(exchange, 'topic', { durable: true })
+  }
+
   async deleteQueue(queue: string): Promise<void> {
     await this.#channel.deleteQueue(queue)
   }

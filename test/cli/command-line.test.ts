@@ -59,14 +59,16 @@ describe('the broker', () => {
 
   test('with a password on the command line, or in a file that others can read, makes a warning', () => {
     const terminal = listener()
-    takeBroker(['amqp://u@host'], {}, terminal)
+    takeBroker(['amqp://u@localhost'], {}, terminal)
     expect(terminal.said).toEqual([])
-    takeBroker(['amqp://u:secret@host'], {}, terminal)
+    takeBroker(['amqp://u:secret@localhost'], {}, terminal)
     const file = join(folder, 'open')
-    writeFileSync(file, 'amqp://u:secret@host')
+    writeFileSync(file, 'amqp://u:secret@localhost')
     takeBroker([], { urlFile: file }, terminal)
+    expect(() => takeBroker(['amqps://localhost'], { tlsKey: file }, terminal)).toThrow(/^tls: /)
     expect(terminal.said).toEqual([
       expect.stringMatching(/^warning: a password on the command line/),
+      expect.stringMatching(/^warning: .*open can be read by others/),
       expect.stringMatching(/^warning: .*open can be read by others/),
     ])
     expect(terminal.said.join()).not.toContain('secret')

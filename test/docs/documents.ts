@@ -28,13 +28,10 @@ export function blocksOf(document: string, language: string): readonly string[] 
 export function hasTest(path: string, name: string): boolean {
   if (!existsSync(join(root, path))) return false
   const text = textOf(path)
+  const before =
+    /(?:\b(?:test|plain|it)(?:\.(?:concurrent|runIf\([^)]*\)|(?:for|each)\([^)]*\)(?: as \w+\[\]\))?))?|\] as const\))\(\s*$/
   return [`'${name}'`, `\`${name}\``].some((quoted) => {
     const at = text.indexOf(quoted)
-    return (
-      at !== -1 &&
-      /(?:\b(?:test|plain|it)(?:\.(?:concurrent|for\([^)]*\)|each\([^)]*\)))?|\] as const\))\(\s*$/.test(
-        text.slice(0, at),
-      )
-    )
+    return at !== -1 && before.test(text.slice(0, at))
   })
 }

@@ -226,11 +226,11 @@ const DEAD = [
 
 test(
   'hostile properties, headers and routing keys are handled or dead within a second each, and harm nothing',
-  async ({ url, probe, dead }) => {
+  async ({ url, ownerUrl, probe, dead }) => {
     await using target = await attacked('properties-target', url)
     const before = heapUsed()
     await probe.bind('properties-target.commands', 'commands', 'properties-target.#')
-    const script = Python.start(HOSTILE_PY, url, target.running.service)
+    const script = Python.start(HOSTILE_PY, ownerUrl, target.running.service)
     const outcomes: Record<string, string> = {}
     for (;;) {
       script.tell({})
@@ -255,13 +255,13 @@ test(
 
 test(
   'headers nested thousands of levels deep are dead within a second each, and harm nothing',
-  async ({ url, probe, management }) => {
+  async ({ url, ownerUrl, probe, management }) => {
     // the probe's library cannot read them: the dead letters are counted
     await probe.declareQueue('graves')
     await probe.bind('graves', 'am-dlx', '#')
     await management.setPolicy('DLX', '.*\\.events', { 'dead-letter-exchange': 'am-dlx' })
     await using target = await attacked('deep-target', url)
-    const script = Python.start(HOSTILE_PY, url, target.running.service, 'deep')
+    const script = Python.start(HOSTILE_PY, ownerUrl, target.running.service, 'deep')
     const outcomes: Record<string, string> = {}
     for (let before = 0; ;) {
       script.tell({})

@@ -3,6 +3,7 @@ import { AccessRefusedError, ConnectionError, TopologyError } from 'eventail'
 import { expect, test } from 'vitest'
 import { Logger } from '../../src/log/logger.ts'
 import { OutageReport } from '../../src/service/outage.ts'
+import { parseBrokerUrl } from '../../src/transport/broker-url.ts'
 import { Records } from '../bus/watched.ts'
 
 function reporting() {
@@ -20,8 +21,8 @@ test('a broker that is away is told once for each reason, however long it is awa
     outage.goesOn(new ConnectionError('elsewhere'))
   }
   expect(records.of('WARNING')).toEqual(['away; trying again until it works', 'elsewhere'])
-  outage.over('amqp://b')
-  expect(records.of('NOTICE')).toEqual(['connected to amqp://b after 3600.0 s'])
+  outage.over(parseBrokerUrl('amqp://localhost', 'url'))
+  expect(records.of('NOTICE')).toEqual([expect.stringMatching(/^connected to amqp:.*localhost.* after 3600\.0 s$/)])
 })
 
 test('what waiting does not mend is told again each minute', () => {

@@ -194,7 +194,7 @@ test('a message that takes longer to leave than a confirm may take is not given 
   await using proxy = await proxyTo(url)
   const arrived = await probe.listen('events', 'Slow')
   const records = new Records()
-  await using worker = await defineService({ name: 'slow', confirmTimeoutMs: 300 }).start({
+  await using worker = await defineService({ name: 'slow', confirmTimeoutMs: 1_000 }).start({
     stderrLevel: 'NONE',
     urls: [proxy.through(url)],
     onLog: records.onLog,
@@ -202,7 +202,7 @@ test('a message that takes longer to leave than a confirm may take is not given 
   proxy.freeze('up')
   // more than the buffers of the system take
   const outcome = outcomeOf(worker.publish('Slow', new Uint8Array(15_000_000)))
-  await delay(1500)
+  await delay(3000)
   proxy.pass()
   expect(await outcome).toBe('ok')
   expect(records.of('WARNING')).toEqual([])

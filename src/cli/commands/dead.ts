@@ -9,6 +9,7 @@ import { toJson } from '../../observe/body.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { EXCHANGES } from '../../topology/names.ts'
 import type { BrokerUrl } from '../../transport/broker-url.ts'
+import { makeRedact } from '../../observe/redact.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import { tap } from '../../transport/tap.ts'
 import { conversationIdOf } from '../../wire/envelope.ts'
@@ -19,6 +20,7 @@ import {
   EXIT,
   SkippingPrinter,
   takeBroker,
+  type Target,
   type Terminal,
   refuseOperands,
 } from '../command-line.ts'
@@ -28,16 +30,17 @@ import { clock, paint } from '../show.ts'
 export interface DeadOptions extends BrokerOptions {
   readonly watch?: boolean
   readonly exchange?: string
+  readonly redact?: readonly string[]
   readonly json?: boolean
   readonly managementUrl?: string
   readonly force?: boolean
 }
 
 export async function dead(operands: readonly string[], options: DeadOptions, terminal: Terminal): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   if (options.watch === true) {
     refuseOperands(rest)
-    return watch(broker, options, terminal)
+    return watch({ broker, tls }, options, terminal)
   }
   const queues = rest.length > 0 ? rest : await knownQueues(broker, options.managementUrl, terminal)
   if (queues.length === 0) {
@@ -46,15 +49,20 @@ export async function dead(operands: readonly string[], options: DeadOptions, te
   }
   let unread = 0
   for (const queue of queues) {
-    if (!(await show(queue, broker, options, terminal))) unread += 1
+    if (!(await show(queue, { broker, tls }, options, terminal))) unread += 1
   }
   if (unread === 0) return EXIT.ok
   return unread < queues.length ? EXIT.partial : EXIT.failed
 }
 
 /** @returns whether the queue could be read */
-async function show(queue: string, broker: BrokerUrl, options: DeadOptions, terminal: Terminal): Promise<boolean> {
-  await using reader = await QueueReader.open(broker, queue, connectionSettings('dead'), terminal.signal)
+async function show(
+  queue: string,
+  { broker, tls }: Target,
+  options: DeadOptions,
+  terminal: Terminal,
+): Promise<boolean> {
+  await using reader = await QueueReader.open(broker, queue, connectionSettings('dead', tls), terminal.signal)
   const api = managementOf(broker, options.managementUrl, terminal)
   if (!(await mayRead(reader, { api, force: options.force }, terminal))) return false
   const { messages } = await reader.counts()
@@ -90,15 +98,17 @@ function groupText({ name, died_in: diedIn, reason }: DeadGroup): string {
 }
 
 async function watch(
-  broker: BrokerUrl,
-  { exchange = 'am-dlx', json }: DeadOptions,
+  { broker, tls }: Target,
+  { exchange = 'am-dlx', json, redact: redacted }: DeadOptions,
   terminal: Terminal,
 ): Promise<number> {
+  const redact = makeRedact(redacted)
   const causes = new Causes()
   const printer = new SkippingPrinter(terminal)
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail dead',
     patterns: { [EXCHANGES.log]: ['#.ALERT', '#.EMERGENCY', '#.ERROR'], [exchange]: ['#'] },
     signal: terminal.signal,
@@ -108,7 +118,7 @@ async function watch(
       if (message.exchange === EXCHANGES.log) causes.note(message)
       else
         printer.print(() =>
-          json === true ? letterLine(message, causes) : letterText(message, causes, terminal.colours),
+          json === true ? letterLine(redact(message), causes) : letterText(message, causes, terminal.colours),
         )
     },
   })

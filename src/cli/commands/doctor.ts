@@ -3,11 +3,10 @@ import { TopologyError } from '../../errors.ts'
 import { deadLetterQueuesOf, diagnose, type Finding } from '../../management/diagnosis.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
-import type { BrokerUrl } from '../../transport/broker-url.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import { pause } from '../../transport/reconnect.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, EXIT, refuseOperands, takeBroker, type Terminal } from '../command-line.ts'
+import { type BrokerOptions, EXIT, refuseOperands, takeBroker, type Target, type Terminal } from '../command-line.ts'
 import { checkBroker, connectionSettings, managementOf } from '../connect.ts'
 import { paint } from '../show.ts'
 
@@ -21,12 +20,12 @@ export interface DoctorOptions extends BrokerOptions {
 const WATCH_SECONDS = 2
 
 export async function doctor(operands: readonly string[], options: DoctorOptions, terminal: Terminal): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   const snapshot = await takeSnapshot(managementOf(broker, options.managementUrl, terminal))
   const seconds = options.watch ?? WATCH_SECONDS
-  const letters = await growthOf(deadLetterQueuesOf(snapshot), broker, seconds, terminal)
+  const letters = await growthOf(deadLetterQueuesOf(snapshot), { broker, tls }, seconds, terminal)
   if (terminal.signal.aborted) return EXIT.interrupted
   const findings = diagnose({ snapshot, broker, growth: { letters, seconds } })
   for (const finding of findings) {
@@ -41,13 +40,13 @@ export async function doctor(operands: readonly string[], options: DoctorOptions
 /** How many letters came into each of these queues while they were watched. The broker is asked itself: its statistics lag. */
 async function growthOf(
   queues: readonly string[],
-  broker: BrokerUrl,
+  { broker, tls }: Target,
   seconds: number,
   { signal }: Terminal,
 ): Promise<ReadonlyMap<string, number>> {
   const grown = new Map<string, number>()
   if (queues.length === 0 || seconds === 0) return grown
-  const settings = connectionSettings('doctor')
+  const settings = connectionSettings('doctor', tls)
   await Promise.all(
     queues.map(async (queue) => {
       try {

@@ -4,6 +4,7 @@ import { deathsOf, describeDeath, firstDeathOf } from '../../dead-letter/letter.
 import { toJson } from '../../observe/body.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { type FilterOptions, isFiltering, makeFilter } from '../../observe/filter.ts'
+import { makeRedact } from '../../observe/redact.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
@@ -33,11 +34,11 @@ export async function inspectQueue(
   options: InspectCliOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
   refuseOperands(rest.slice(1))
   const matches = isFiltering(options) ? makeFilter(options, onceEach(terminal)) : undefined
-  await using reader = await QueueReader.open(broker, queue, connectionSettings('inspect-queue'), terminal.signal)
+  await using reader = await QueueReader.open(broker, queue, connectionSettings('inspect-queue', tls), terminal.signal)
   const { messages } = await reader.counts()
   const api = managementOf(broker, options.managementUrl, terminal)
   if (!(await mayRead(reader, { api, force: options.force }, terminal))) return EXIT.failed
@@ -45,10 +46,12 @@ export async function inspectQueue(
     options.save === undefined
       ? undefined
       : new Saver(options.save === true ? '.' : options.save, options.json === true ? true : 'as-is')
+  const redact = makeRedact(options.redact)
   let shown = 0
   const count = options.count === 0 ? undefined : options.count
-  for await (const message of inspect({ reader, matches, count, signal: terminal.signal })) {
+  for await (const original of inspect({ reader, matches, count, signal: terminal.signal })) {
     shown += 1
+    const message = redact(original)
     const saved = saver?.save(message)
     terminal.print(
       options.json === true && saver === undefined ? envelopeLine(message) : textOf(message, shown, terminal.colours),

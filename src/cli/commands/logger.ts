@@ -9,28 +9,35 @@ import { visible } from '../../wire/text.ts'
 import { type BrokerOptions, EXIT, SkippingPrinter, takeBroker, type Terminal, UsageError } from '../command-line.ts'
 import { checkBroker } from '../connect.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
+import { makeRedact } from '../../observe/redact.ts'
 
 export interface LoggerOptions extends BrokerOptions {
   readonly filter?: readonly string[]
   readonly level?: string
+  readonly redact?: readonly string[]
   readonly service?: readonly string[]
   readonly json?: boolean
 }
 
 export async function logger(operands: readonly string[], options: LoggerOptions, terminal: Terminal): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const patterns = patternsOf([...(options.filter ?? []), ...rest], options)
+  const redact = makeRedact(options.redact)
   const printer = new SkippingPrinter(terminal)
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail logger',
     patterns: { [EXCHANGES.log]: patterns },
     signal: terminal.signal,
     onConnected: ({ shown }) => terminal.say(`logs of ${shown}: ${patterns.join(' ')}`),
     onLost: (reason) => terminal.say(`${reason.message}; trying again`),
     onMessage: (message) =>
-      printer.print(() => (options.json === true ? envelopeLine(message) : textOf(message, terminal.colours))),
+      printer.print(() => {
+        const shown = redact(message)
+        return options.json === true ? envelopeLine(shown) : textOf(shown, terminal.colours)
+      }),
   })
   printer.tell()
   return EXIT.ok

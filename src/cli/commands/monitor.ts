@@ -7,6 +7,7 @@ import { type BrokerOptions, EXIT, takeBroker, type Terminal, refuseOperands, on
 import { checkBroker } from '../connect.ts'
 import { envelopeLine, kindOf } from '../../observe/envelope.ts'
 import { makeFilter } from '../../observe/filter.ts'
+import { makeRedact } from '../../observe/redact.ts'
 import { Saver } from '../save.ts'
 import { bodyText, clock, colourOf, paint } from '../show.ts'
 
@@ -18,6 +19,7 @@ export interface MonitorOptions extends BrokerOptions {
   readonly filterFields?: readonly string[]
   readonly where?: string
   readonly save?: string | true
+  readonly redact?: readonly string[]
   readonly json?: boolean
 }
 
@@ -29,10 +31,11 @@ export async function monitor(
   options: MonitorOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   refuseOperands(rest)
   const patterns = patternsOf(options)
   const filter = makeFilter(options, onceEach(terminal))
+  const redact = makeRedact(options.redact)
   const saver =
     options.save === undefined
       ? undefined
@@ -40,9 +43,10 @@ export async function monitor(
   let waiting = 0
   let skipped = 0
   let last: Promise<void> = Promise.resolve()
-  const show = async (message: IncomingMessage): Promise<void> => {
+  const show = async (original: IncomingMessage): Promise<void> => {
     // what waits is not worked off once it is over
-    if (terminal.signal.aborted || !(await filter(message))) return
+    if (terminal.signal.aborted || !(await filter(original))) return
+    const message = redact(original)
     if (skipped > 0) {
       terminal.say(`(${skipped} messages were skipped: they came faster than they could be shown)`)
       skipped = 0
@@ -52,9 +56,10 @@ export async function monitor(
     else terminal.print(textOf(message, terminal.colours) + (saved === undefined ? '' : `\n    saved as ${saved}`))
     await terminal.drained()
   }
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail monitor',
     patterns,
     signal: terminal.signal,

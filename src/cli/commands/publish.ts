@@ -12,6 +12,7 @@ import {
   type Terminal,
   refuseOperands,
 } from '../command-line.ts'
+import { connectionSettings } from '../connect.ts'
 import { readPayload } from '../payload-file.ts'
 import { Sender } from '../sender.ts'
 
@@ -40,7 +41,7 @@ export async function publish(
   options: PublishCommandOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const name = required(rest, 0, kind)
   const payload = readPayload(required(rest, 1, 'payload'), options.format)
   refuseOperands(rest.slice(2))
@@ -49,7 +50,7 @@ export async function publish(
     mandatory,
     ...(options.conversation === undefined ? undefined : { conversationId: options.conversation }),
   }
-  await using sender = await Sender.open(broker, `publish-${kind}`, terminal)
+  await using sender = await Sender.open(broker, connectionSettings(`publish-${kind}`, tls), terminal)
   await sender.declare()
   const messenger = sender.messenger(CLI_NAME, format)
   const outcome: Outcome = { confirmed: 0, unroutable: 0, refused: 0, why: '' }

@@ -4,6 +4,7 @@ import { type Outcome, rebirthOf, resurrect, type ResurrectSummary } from '../..
 import { receiversOf, type Routes } from '../../management/snapshot.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { type FilterOptions, makeFilter } from '../../observe/filter.ts'
+import { makeRedact, type Redact } from '../../observe/redact.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
@@ -39,10 +40,11 @@ export async function resurrectCommand(
   options: ResurrectCliOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const queue = required(rest, 0, 'queue')
   refuseOperands(rest.slice(1))
   const filter = makeFilter(options, onceEach(terminal))
+  const redact = makeRedact(options.redact)
   const api = managementOf(broker, options.managementUrl, terminal)
   const unknown =
     options.dryRun === true
@@ -52,11 +54,11 @@ export async function resurrectCommand(
   await using reader = await QueueReader.open(
     broker,
     queue,
-    { ...connectionSettings('resurrect'), keepRawHeaders: true },
+    { ...connectionSettings('resurrect', tls), keepRawHeaders: true },
     terminal.signal,
   )
   if (!(await mayRead(reader, { api, force: options.force }, terminal))) return EXIT.failed
-  await using sender = await Sender.open(broker, 'resurrect', terminal)
+  await using sender = await Sender.open(broker, connectionSettings('resurrect', tls), terminal)
   const summary = await resurrect({
     reader,
     publisher: sender.publisher,
@@ -68,7 +70,7 @@ export async function resurrectCommand(
     ...(options.count === undefined || options.count === 0 ? undefined : { count: options.count }),
     ...(options.rate === undefined ? undefined : { rate: options.rate }),
     canary: options.canary === true ? { settleMs: SETTLE_MS } : undefined,
-    onLetter: (letter, outcome) => tell(letter, outcome, routes, options, terminal),
+    onLetter: (letter, outcome) => tell(letter, outcome, routes, { ...options, redact }, terminal),
     onProgress: makeProgress(terminal),
     ...(routes === undefined
       ? undefined
@@ -89,7 +91,7 @@ function tell(
   letter: IncomingMessage,
   outcome: Outcome,
   routes: Routes | undefined,
-  { dryRun, json }: ResurrectCliOptions,
+  { dryRun, json, redact }: Omit<ResurrectCliOptions, 'redact'> & { readonly redact: Redact },
   terminal: Terminal,
 ): void | Promise<void> {
   const again = rebirthOf(letter)
@@ -100,7 +102,7 @@ function tell(
   if (json === true) {
     const problem = outcome.kind === 'failed' ? { problem: outcome.problem } : {}
     const to = again === undefined ? {} : { exchange: again.exchange, ...(receivers && { receivers }) }
-    terminal.print(envelopeLine(letter, { outcome: outcome.kind, ...problem, ...to }))
+    terminal.print(envelopeLine(redact(letter), { outcome: outcome.kind, ...problem, ...to }))
   }
   const key = visible(letter.routingKey)
   if (outcome.kind === 'no-death-headers')

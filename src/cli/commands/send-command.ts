@@ -2,6 +2,7 @@
 import { StoppedError, UnroutableError } from '../../errors.ts'
 import { bodyOf } from '../../observe/body.ts'
 import { envelopeLine, envelopeOf } from '../../observe/envelope.ts'
+import { makeRedact } from '../../observe/redact.ts'
 import { commandQueueOf } from '../../topology/names.ts'
 import { pause } from '../../transport/reconnect.ts'
 import { newId } from '../../wire/ids.ts'
@@ -17,6 +18,7 @@ import {
   type Terminal,
   refuseOperands,
 } from '../command-line.ts'
+import { connectionSettings } from '../connect.ts'
 import { readPayload } from '../payload-file.ts'
 import { Sender } from '../sender.ts'
 import { hexDump, valueText } from '../show.ts'
@@ -24,6 +26,7 @@ import { hexDump, valueText } from '../show.ts'
 export interface SendCommandCliOptions extends BrokerOptions {
   readonly format?: PayloadFormat
   readonly conversation?: string
+  readonly redact?: readonly string[]
   /** Seconds. */
   readonly timeout?: number
   readonly json?: boolean
@@ -34,10 +37,11 @@ export async function sendCommand(
   options: SendCommandCliOptions,
   terminal: Terminal,
 ): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const command = required(rest, 0, 'command')
   const payload = readPayload(required(rest, 1, 'payload'), options.format)
   refuseOperands(rest.slice(2))
+  const redact = makeRedact(options.redact)
   const { timeout = 60, format = 'cbor', conversation: conversationId } = options
   const correlationId = newId()
   // a key of its own: two operators at once never get each other's results
@@ -46,7 +50,7 @@ export async function sendCommand(
   const answer = new Promise<IncomingMessage>((resolve) => {
     take = resolve
   })
-  await using sender = await Sender.open(broker, 'send-command', terminal)
+  await using sender = await Sender.open(broker, connectionSettings('send-command', tls), terminal)
   await sender.declare(replyTo, (message) => {
     if (message.properties.correlationId === correlationId) take(message)
   })
@@ -61,7 +65,7 @@ export async function sendCommand(
     // a broker that takes no messages keeps nobody longer than the timeout
     const confirmed = await Promise.race([sent, ended])
     const result = confirmed === undefined ? undefined : await Promise.race([answer, ended])
-    if (result !== undefined) return show(result, options, terminal)
+    if (result !== undefined) return show(redact(result), options, terminal)
     if (terminal.signal.aborted) return EXIT.interrupted
     if (sender.broken.aborted) throw sender.broken.reason
     return await whyNone(sender, command, timeout, confirmed !== undefined, terminal)

@@ -2,6 +2,7 @@
 import { receiversOf } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { logLineOf } from '../../observe/envelope.ts'
+import { makeRedact } from '../../observe/redact.ts'
 import { sequenceDiagram } from '../../observe/sequence-diagram.ts'
 import { type Step, Trace } from '../../observe/trace.ts'
 import { EXCHANGES } from '../../topology/names.ts'
@@ -21,6 +22,7 @@ import { colourOf, oneLine, paint } from '../show.ts'
 
 export interface TraceOptions extends BrokerOptions {
   readonly mermaid?: boolean
+  readonly redact?: readonly string[]
   readonly json?: boolean
   /** Seconds. */
   readonly idle?: number
@@ -31,26 +33,28 @@ export interface TraceOptions extends BrokerOptions {
 const KEPT = 1000
 
 export async function trace(operands: readonly string[], options: TraceOptions, terminal: Terminal): Promise<number> {
-  const { broker, rest } = takeBroker(operands, options, terminal)
+  const { broker, tls, rest } = takeBroker(operands, options, terminal)
   const conversation = required(rest, 0, 'conversation')
   refuseOperands(rest.slice(1))
-  await checkBroker(broker, terminal)
+  await checkBroker(broker, tls, terminal)
   const api = managementOf(broker, options.managementUrl, terminal)
   const routes = await routesIfKnown(api, 'who takes the events is not known', terminal)
   const found = new Trace(conversation, (exchange, key) => routes && receiversOf(routes, exchange, key))
+  const redact = makeRedact(options.redact)
   const printer = new SkippingPrinter(terminal)
   const steps: Step[] = []
   let seen = 0
   const quiet = new Quiet(options.idle)
   await tap({
     brokers: [broker],
+    tls,
     name: 'eventail trace',
     patterns: Object.fromEntries(Object.values(EXCHANGES).map((exchange) => [exchange, ['#']])),
     signal: AbortSignal.any([terminal.signal, quiet.signal]),
     onConnected: ({ shown }) => terminal.say(`following conversation ${visible(conversation)} on ${shown}`),
     onLost: (reason) => terminal.say(`${reason.message}; trying again`),
     onMessage: (message) => {
-      const step = found.add(message, performance.now())
+      const step = found.add(redact(message), performance.now())
       if (step === undefined) return
       quiet.disturb()
       seen += 1
@@ -106,7 +110,7 @@ function lineOf({ envelope, sinceMs, gapMs, depth, from, to }: Step): string {
 function textOf({ envelope, sinceMs, gapMs, depth, from, to }: Step, colours: boolean): string {
   const { kind, name, status, payload } = envelope
   const when = `${String(Math.round(sinceMs)).padStart(7)} ms ${`+${Math.round(gapMs)}`.padStart(6)}`
-  const what = kind === 'result' ? (status ?? kind) : kind
+  const what = visible(kind === 'result' ? (status ?? kind) : kind)
   const way = kind === 'log' ? '' : `  ${visible(from ?? '?')} → ${to.length === 0 ? '?' : to.map(visible).join(', ')}`
   const text = kind === 'log' ? visible(logLineOf(envelope)) : oneLine(payload)
   return `${when}  ${'  '.repeat(depth)}${paint(colours, colourOf(what), what)} ${paint(colours, 'bold', visible(name))}${way}  ${paint(colours, 'gray', text)}`
