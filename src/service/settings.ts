@@ -60,6 +60,13 @@ export interface ServiceSettings {
    */
   readonly exclusiveQueues?: boolean
   /**
+   * What the worker declares on the broker: `'all'`; `'queues'`, bound to exchanges that an administrator has made; or `'nothing'`, when he
+   * has made the shared queues with their bindings as well. What is not declared is only checked to be there (TopologyError), but
+   * bindings cannot be. Queues of the worker's own are declared in any case.
+   * @default process.env.EVENTAIL_DECLARE, else 'all'
+   */
+  readonly declare?: Declare
+  /**
    * Whether a service with configurations goes on with the one that it had when it connects again, instead of waiting for a new
    * one. Configurations that were published meanwhile are missed: its `onReady` hook may ask.
    * @default false
@@ -70,13 +77,6 @@ export interface ServiceSettings {
    * worked it reconnects for ever. @default Infinity
    */
   readonly startTimeoutMs?: number
-  /**
-   * What the worker declares on the broker: `'all'`; `'queues'`, bound to exchanges that an administrator has made; or `'nothing'`, when he
-   * has made the shared queues with their bindings as well. What is not declared is only checked to be there (TopologyError), but
-   * bindings cannot be. Queues of the worker's own are declared in any case.
-   * @default process.env.EVENTAIL_DECLARE, else 'all'
-   */
-  readonly declare?: Declare
   /**
    * The heartbeat of both connections, in milliseconds (rounded up to seconds; 0 turns it off); the broker may ask for less. A broker
    * that is silent for twice as long is taken to be lost.
@@ -159,9 +159,9 @@ export interface Settings {
   readonly crashGuard: Required<CrashGuardOptions> | undefined
   readonly format: PayloadFormat
   readonly exclusiveQueues: boolean
+  readonly declare: Declare
   readonly keepConfiguration: boolean
   readonly startTimeoutMs: number
-  readonly declare: Declare
   readonly heartbeatMs: number
   readonly connectTimeoutMs: number
   readonly blockedTimeoutMs: number
@@ -237,9 +237,9 @@ export function resolveSettings(options: StartOptions): Settings {
     crashGuard: options.crashGuard === undefined ? undefined : guardOf(options.crashGuard),
     format: oneOf('format', options.format ?? 'cbor', ['cbor', 'json']),
     exclusiveQueues,
+    declare: declareOf(options.declare),
     keepConfiguration,
     startTimeoutMs,
-    declare: declareOf(options.declare),
     heartbeatMs: ms('heartbeatMs', 60_000, 0),
     connectTimeoutMs: ms('connectTimeoutMs', 5_000),
     blockedTimeoutMs: ms('blockedTimeoutMs', 3_600_000),

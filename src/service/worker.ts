@@ -243,8 +243,7 @@ export class Worker {
       return
     }
     this.#outage.goesOn(reason)
-    const { brokers } = this.#options.settings
-    const isLastInTurn = broker === brokers.at(-1)
+    const isLastInTurn = broker === this.#options.settings.brokers.at(-1)
     await pause(this.#backoff.next(workedMs, reason, isLastInTurn), this.#stopRequest.signal)
   }
 

@@ -29,7 +29,7 @@ export function hasTest(path: string, name: string): boolean {
   if (!existsSync(join(root, path))) return false
   const text = textOf(path)
   const before =
-    /(?:\b(?:test|plain|it)(?:\.(?:concurrent|(?:runIf|skipIf)\([^)]*\)|(?:for|each)\([^)]*\)(?: as \w+\[\]\))?))?|\] as const\))\(\s*$/
+    /(?:\b(?:test|plain|it)(?:\.(?:concurrent|(?:runIf|skipIf|for|each)\([^)]*\)))?(?: as \w+\[\]\))?|\] as const\))\(\s*$/
   return [`'${name}'`, `\`${name}\``].some((quoted) => {
     const at = text.indexOf(quoted)
     return at !== -1 && before.test(text.slice(0, at))
