@@ -101,8 +101,6 @@ export class Worker {
   #session: Session | undefined
   #stopHookRun: Promise<void> | undefined
   readonly #outage: OutageReport
-  /** Why the latest session ended, or never began. */
-  #lastReason: Error | undefined
   #wasConfigured = false
   #markStarted: () => void = () => {}
   #markFailed: (error: Error) => void = () => {}
@@ -205,9 +203,9 @@ export class Worker {
   /** Fails when no broker was found in the time for it. */
   #failUnconnected(): void {
     if (this.#outage.wasConnected) return
-    const last = this.#lastReason === undefined ? '' : `; at last: ${this.#lastReason.message}`
-    const text = `no broker was found within ${this.#options.settings.startTimeoutMs} ms (startTimeoutMs)${last}`
-    this.fail(new ConnectionError(text, { cause: this.#lastReason }), text)
+    const last = this.#outage.reason ?? 'no try has ended yet'
+    const text = `no broker was found within ${this.#options.settings.startTimeoutMs} ms (startTimeoutMs): ${last}`
+    this.fail(new ConnectionError(text), text)
   }
 
   /** Runs the first hook. One that waits for what only the connection brings must not keep the worker from stopping. */
@@ -244,7 +242,6 @@ export class Worker {
       this.fail(reason, reason.message)
       return
     }
-    this.#lastReason = reason
     this.#outage.goesOn(reason)
     const isLastInTurn = broker === this.#options.settings.brokers.at(-1)
     await pause(this.#backoff.next(workedMs, reason, isLastInTurn), this.#stopRequest.signal)

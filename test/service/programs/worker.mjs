@@ -57,7 +57,7 @@ await service.run({
   urls: [url],
   connectTimeoutMs: 60_000,
   ...(behaviour === 'batch' ? { drainTimeoutMs: 300 } : undefined),
-  ...(behaviour === 'unavailable' ? { startTimeoutMs: 300 } : undefined),
+  ...(behaviour === 'unavailable' ? { startTimeoutMs: 1500 } : undefined),
   ...(behaviour === 'wrong' ? { prefetch: -1 } : undefined),
 })
 tell('over')
