@@ -37,7 +37,10 @@ export async function startRedis(settings = [], { sentinel = false } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'eventail-redis-'))
   const file = join(directory, 'redis.conf')
   const own = [`port ${port}`, 'bind 127.0.0.1', `dir ${directory}`]
-  writeFileSync(file, [...own, ...(sentinel ? [] : ['save ""', 'appendonly yes', 'appendfsync no']), ...settings, ''].join('\n'))
+  writeFileSync(
+    file,
+    [...own, ...(sentinel ? [] : ['save ""', 'appendonly yes', 'appendfsync no']), ...settings, ''].join('\n'),
+  )
   const guard = startGuard({ directory })
   /** @type {import('node:child_process').ChildProcess | undefined} */
   let child

@@ -138,7 +138,9 @@ export class Fleet implements AsyncDisposable {
     // one that is asked to stop ends with 0; one that ends by itself must not
     if (signal === null && code !== 0) this.problems.push(`${program.name} ended by itself with ${code}`)
     await delay(RESTART_MS)
-    if (signal !== null && child.pid !== undefined) await program.onKilled?.(child.pid)
+    if (signal !== null && child.pid !== undefined) {
+      await program.onKilled?.(child.pid).catch((error: unknown) => this.problems.push(String(error)))
+    }
     if (this.#isStopping) return
     member.child = this.#spawn(program)
     this.#supervise(member)

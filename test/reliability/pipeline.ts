@@ -126,7 +126,7 @@ class Run {
     this.#fleet = new Fleet(process.env['EVENTAIL_PIPELINE_LOG'] ?? join(directory, 'log'))
     // of another run nothing is remembered
     if (options.redisUrl !== undefined) this.#redis = { url: options.redisUrl, namespace: `${this.#vhost}:` }
-    this.#store = this.#redis && createTempStore(this.#redis)
+    this.#store = this.#redis && createTempStore({ ...this.#redis, timeoutMs: 20_000 })
   }
 
   async run(): Promise<PipelineReport> {

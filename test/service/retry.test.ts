@@ -277,7 +277,11 @@ describe('the crash guard', () => {
         .poll(() => dead.received.map(({ properties }) => properties.messageId), { timeout: 90_000 })
         .toEqual(['m1'])
       await expect.poll(() => tries.at(-1)).toBe('good')
-      expect(tries.filter((payload) => payload === 'kill')).toHaveLength(3)
+      // a store that does not answer in time does not count
+      const uncounted = stderr.split('the crash guard cannot count').length - 1
+      const kills = tries.filter((payload) => payload === 'kill').length
+      expect(kills).toBeGreaterThanOrEqual(3)
+      expect(kills).toBeLessThanOrEqual(3 + uncounted)
       expect(stderr).toContain('Giving up on Deadly')
     } finally {
       over.abort()
