@@ -262,9 +262,10 @@ export class Publisher {
       ),
     )
     this.#refusals.keep(publish, retryDelayMs, () => {
-      this.#buffer.remove(publish)
+      // it waits already when the channel is replaced: who waits for all to be settled waits for this one, too
+      this.#waiting.push(publish)
       this.#replaceRefusing(retryDelayMs)
-      this.#enqueue(publish)
+      this.#pump()
     })
     this.#buffer.add(publish)
   }
