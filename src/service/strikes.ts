@@ -22,7 +22,8 @@ export class Strikes {
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(retry: RetryPolicy, logger: Logger) {
-    this.#most = retry === 'once' ? 2 : retry.attempts
+    // the first may be that of another that was in hand beside it: only alone it shows whose it was
+    this.#most = retry === 'once' ? 2 : Math.max(2, retry.attempts)
     this.#logger = logger
   }
 

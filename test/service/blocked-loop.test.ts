@@ -72,3 +72,32 @@ test('messages that are in hand beside one that blocks after an await are spared
   expect(dead.size).toBe(0)
   expect(records.of('ALERT')[0]).toMatch(/^one of the handlers of '.*' blocked the event loop/)
 }, 40_000)
+
+test('with one attempt only, a message that is in hand beside one that blocks is spared, too', async ({
+  url,
+  probe,
+  dead,
+}) => {
+  using _stderr = new CapturedStderr()
+  const done: unknown[] = []
+  await using _worker = await defineService({
+    name: 'single',
+    retry: { attempts: 1 },
+    handlers: [
+      onEvent('Block', async () => {
+        await new Promise((resolve) => setTimeout(resolve, 200))
+        block()
+      }),
+      onEvent('Slow', async ({ payload }) => {
+        await new Promise((resolve) => setTimeout(resolve, 400))
+        done.push(payload)
+      }),
+    ],
+  }).start({ ...QUIET, urls: [url] })
+  await probe.event('Slow', 'spared', { messageId: 'slow' })
+  await probe.event('Block', 'blocked', { messageId: 'block' })
+  expect(jsonOf(await dead.next({ timeoutMs: 20_000 }))).toBe('blocked')
+  await expect.poll(() => probe.counts('single.events')).toEqual({ messages: 0, consumers: 1 })
+  expect(done).toContain('spared')
+  expect(dead.size).toBe(0)
+}, 40_000)
