@@ -276,9 +276,12 @@ export class Executor {
     let isRunning = false
     try {
       const returned: unknown = handler.run(context as never)
-      isRunning = isThenable(returned)
-      if (ran !== undefined && isThenable(returned)) returned.then(end, end)
-      return returned
+      if (!isThenable(returned)) return returned
+      isRunning = true
+      // asked once: what libraries return may begin its work each time that it is
+      const running = Promise.resolve(returned)
+      if (ran !== undefined) running.then(end, end)
+      return running
     } finally {
       delivery.isRunning = isRunning
       if (!isRunning) end()

@@ -35,6 +35,26 @@ function messagesOf(samples: Map<string, number>): Record<string, number> {
 }
 
 describe('/metrics', () => {
+  test('a handler that returns the query of a library, which begins when it is awaited, has it run once', async ({
+    url,
+    probe,
+  }) => {
+    await using health = await startHealthServer({ port: 0, metrics: true })
+    let runs = 0
+    const query = {
+      // oxlint-disable-next-line unicorn/no-thenable -- a query builder is one
+      then: (resolve: (rows: number) => void) => {
+        runs += 1
+        setImmediate(resolve, 1)
+      },
+    }
+    const lazy = defineService({ name: 'lazy', handlers: [onEvent('Insert', () => query as Promise<number>)] })
+    await using _worker = await lazy.start({ ...QUIET, urls: [url], health })
+    await probe.event('Insert')
+    await expect.poll(async () => messagesOf(await samplesOf(health.url))).toEqual({ 'event Insert acknowledged': 1 })
+    expect(runs).toBe(1)
+  })
+
   test('counts messages by what became of them, under the keys of handlers and never under those that come in', async ({
     url,
     probe,
