@@ -13,7 +13,7 @@ import type { BrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
 import { LogChannel } from '../transport/log-channel.ts'
 import { Publisher } from '../transport/publisher.ts'
-import { Backoff, pause } from '../transport/reconnect.ts'
+import { Backoff, pause, unlessAborted } from '../transport/reconnect.ts'
 import type { IncomingMessage, OutgoingMessage } from '../wire/message.ts'
 
 export interface LinkOptions {
@@ -146,7 +146,7 @@ export class Link {
         failures = 0
         worked = true
         this.#outage.over(broker)
-        const lost = await Promise.race([connection.lost, aborted(this.#closing.signal)])
+        const lost = await unlessAborted(connection.lost, this.#closing.signal)
         reason = lost ?? new ConnectionError(`${broker.shown}: the connection was closed`)
       } catch (error) {
         reason = asError(error)
@@ -229,14 +229,6 @@ export class Link {
     this.#publisher.rejectAll(({ routingKey }) => because(`message '${routingKey}' was not sent`))
     this.#options.onGivenUp(because('no result'))
   }
-}
-
-/** Resolves, with nothing, when the signal aborts. */
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined)
-    signal.addEventListener('abort', () => resolve(undefined), { once: true })
-  })
 }
 
 function logSinkOf(channel: LogChannel, publish: (message: OutgoingMessage) => void): LogSink {

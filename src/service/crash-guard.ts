@@ -5,6 +5,7 @@
 import { StoreError } from '../errors.ts'
 import type { Logger } from '../log/logger.ts'
 import type { TempStore } from '../store/temp-store.ts'
+import { unlessAborted } from '../transport/reconnect.ts'
 import type { Delivery } from './delivery.ts'
 
 /** When a message is taken for one that kills its workers. */
@@ -83,15 +84,4 @@ export class CrashGuard {
     if (!message.redelivered || messageId === undefined || messageId === '') return undefined
     return `crash:${this.#service}:${messageId}`
   }
-}
-
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  let onAbort = (): void => {}
-  const aborted = new Promise<void>((resolve) => {
-    onAbort = resolve
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  await Promise.race([promise, aborted])
-  signal.removeEventListener('abort', onAbort)
 }

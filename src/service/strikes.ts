@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Logger } from '../log/logger.ts'
+import { unlessAborted } from '../transport/reconnect.ts'
 import { conversationIdOf } from '../wire/envelope.ts'
 import type { Delivery } from './delivery.ts'
 import type { RetryPolicy } from './failure-policy.ts'
@@ -77,7 +78,7 @@ export class Strikes {
     if (this.#countOf(delivery) === 0) return handle()
     const handled = this.#last.then(handle)
     // one that is lost comes again, however long its handler goes on
-    this.#last = Promise.race([handled, aborted(delivery.signal)])
+    this.#last = unlessAborted(handled, delivery.signal)
     return handled
   }
 
@@ -91,7 +92,8 @@ export class Strikes {
 /** @returns the time within which the broker wants acknowledgements, in milliseconds, where that is why it closed the channel */
 export function consumerTimeoutOf(reason: Error): number | undefined {
   if (!/delivery acknowledgement on channel \d+ timed out/.test(reason.message)) return undefined
-  return Number(/Timeout value used: (\d+) ms/.exec(reason.message)?.[1] ?? 0)
+  const used = /Timeout value used: (\d+) ms/.exec(reason.message)?.[1]
+  return used === undefined ? undefined : Number(used)
 }
 
 /** Its id, or, of peers that set none, what makes it this message. */
@@ -100,9 +102,4 @@ function keyOf({ message }: Delivery): string {
   if (messageId !== undefined && messageId !== '') return messageId
   const parts = [message.routingKey, conversationIdOf(message) ?? '', correlationId]
   return createHash('sha256').update(JSON.stringify(parts)).update(message.body).digest('base64')
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

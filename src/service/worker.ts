@@ -9,7 +9,7 @@ import { Logger } from '../log/logger.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { LogChannel } from '../transport/log-channel.ts'
 import { Publisher } from '../transport/publisher.ts'
-import { Backoff, pause } from '../transport/reconnect.ts'
+import { Backoff, pause, unlessAborted } from '../transport/reconnect.ts'
 import { Brake } from './brake.ts'
 import { busOf } from './bus.ts'
 import type { Bus } from './contexts.ts'
@@ -189,8 +189,8 @@ export class Worker {
     if (signal?.aborted === true) onAbort()
     // the constructor finishes first
     await Promise.resolve()
-    const started = limitStart(startTimeoutMs, () => this.#failUnconnected())
     if (!this.#stopRequest.signal.aborted) await this.#start()
+    const started = limitStart(startTimeoutMs, () => this.#failUnconnected())
     for (let attempt = 0; !this.#stopRequest.signal.aborted; attempt++) {
       const broker = brokers[attempt % brokers.length]
       if (broker !== undefined) await this.#liveOneSession(broker)
@@ -249,7 +249,7 @@ export class Worker {
 
   /** Waits for the end of the session, or for a stop: then for what is in hand as well. */
   async #untilEnd(session: Session): Promise<Error> {
-    const reason = await Promise.race([session.ended, this.#stopRequested])
+    const reason = await unlessAborted(session.ended, this.#stopRequest.signal)
     if (reason !== undefined) return reason
     await this.#drain(session)
     await session.close()

@@ -72,9 +72,8 @@ export class Publisher {
   readonly #unconfirmed = new Unconfirmed<Publish>()
   /** Refused by the broker for now. */
   readonly #refusals = new Refusals<Publish>()
-  /** Whether the channel has refused messages, and confirmed none since. */
-  #isRefusing = false
-  #channelSince = 0
+  /** Since when the channel has confirmed nothing. */
+  #nothingConfirmedSince = 0
   /** After a channel error: how many of the messages that were unconfirmed then still have to be sent one by one. */
   #suspects = 0
   #blockedSince: number | undefined
@@ -181,8 +180,7 @@ export class Publisher {
     await within(channel.confirmSelect(), this.#settings.confirmTimeoutMs, 'turning confirms on')
     if (connection !== this.#connection) return
     this.#channel = channel
-    this.#isRefusing = false
-    this.#channelSince = performance.now()
+    this.#nothingConfirmedSince = performance.now()
     this.#pump()
   }
 
@@ -237,9 +235,9 @@ export class Publisher {
   }
 
   #onConfirm(sequence: number, multiple: boolean, nack: boolean): void {
+    if (!nack) this.#nothingConfirmedSince = performance.now()
     for (const publish of this.#unconfirmed.confirm(sequence, multiple)) {
       if (this.#suspects > 0) this.#suspects -= 1
-      this.#isRefusing = nack
       if (nack) this.#onNack(publish)
       else if (publish.returned) publish.reject(unroutable(publish.message))
       else publish.resolve()
@@ -276,8 +274,8 @@ export class Publisher {
    */
   #replaceRefusing(retryDelayMs: number): void {
     const [connection, channel] = [this.#connection, this.#channel]
-    if (connection === undefined || channel === undefined || !this.#isRefusing) return
-    if (performance.now() - this.#channelSince < Math.max(retryDelayMs, LEAST_REPLACE_MS)) return
+    if (connection === undefined || channel === undefined) return
+    if (performance.now() - this.#nothingConfirmedSince < Math.max(retryDelayMs, LEAST_REPLACE_MS)) return
     void channel.close('only refusals').catch(() => {})
     this.#reopen(connection)
   }

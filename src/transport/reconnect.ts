@@ -54,3 +54,17 @@ export class Backoff {
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => {})
 }
+
+/**
+ * What a promise settles with, or undefined as soon as the signal aborts. Unlike a race with a promise that lives long, it leaves
+ * nothing behind at the signal.
+ */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => resolve(undefined)
+    const done = (): void => signal.removeEventListener('abort', onAbort)
+    if (signal.aborted) return resolve(undefined)
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.finally(done).then(resolve, reject)
+  })
+}
