@@ -254,7 +254,7 @@ test('a batch that fails because its connection was lost is told by nobody, and 
   for (const n of [1, 2]) await probe.event('Entry2', n)
   await expect.poll(() => runs).toBe(1)
   await management.closeConnections('cut-off')
-  await expect.poll(() => worker.state).toBe('connecting')
+  await expect.poll(() => records.of('WARNING').some((text) => text.startsWith('connection lost'))).toBe(true)
   goOn.open()
   await expect
     .poll(() => handled)
