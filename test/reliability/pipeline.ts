@@ -269,8 +269,11 @@ class Run {
   }
 
   #killService(): void {
-    const name = any(this.#fleet.running)
-    if (name !== undefined) this.#fleet.kill(name, this.#options.signal)
+    const { signal } = this.#options
+    // the producer is no service: a SIGTERM ends it at once
+    const victims = this.#fleet.running.filter((name) => signal !== 'SIGTERM' || name !== 'producer')
+    const name = any(victims)
+    if (name !== undefined) this.#fleet.kill(name, signal)
   }
 
   /** @param early whether a service is killed while the broker is down (it is one more than asked for) */
