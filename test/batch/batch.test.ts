@@ -247,7 +247,7 @@ test('a batch that fails because its connection was lost is told by nobody, and 
     await goOn.opened
     await first?.publish('Counted', 1)
   })
-  await using worker = await defineService({
+  await using _worker = await defineService({
     name: 'cut-off',
     handlers: [onEvent('Entry2', batch.push)],
   }).start({ urls: [url], stderrLevel: 'NONE', onLog: records.onLog })
