@@ -188,7 +188,7 @@ export class Link {
       })
     }
     // a broker that blocks publishers does so at the first message: all channels are open by then
-    await this.#logChannel.attach(connection)
+    await this.#logChannel.attach(connection, this.#options.settings.declare)
     await this.#publisher.attach(connection)
     this.#logChannel.release()
     return connection

@@ -7,6 +7,8 @@
 const BEAT_MS = 30_000
 /** So many looks one after the other have to find nothing but messages that wait. */
 const MOST_QUIET = 2
+/** A queue that was silent before is borne for twice as long each time, up to four hours: others may come first (priority, single active consumer). */
+const MOST_PATIENCE = 480
 /** What a connection on which nothing but heartbeats comes reads between two looks, at most. */
 const SILENT_BYTES = 10_000
 
@@ -25,6 +27,8 @@ export interface ConsumerWatchOptions {
   readonly waitingIn: (queue: string) => Promise<number>
   /** What the connection has read so far. */
   readonly bytesRead: () => number
+  /** How many looks each queue is given; kept over connections, until something is delivered. */
+  readonly patience: Map<string, number>
   readonly onStuck: (problem: string) => void
 }
 
@@ -54,7 +58,10 @@ export class ConsumerWatch {
     const seen = this.#seen.get(queue)
     if (seen === undefined || this.#isBusy(queue)) return
     seen.quiet = waiting === 0 ? 0 : seen.quiet + 1
-    if (seen.quiet < MOST_QUIET) return
+    const { patience } = this.#options
+    const most = patience.get(queue) ?? MOST_QUIET
+    if (seen.quiet < most) return
+    patience.set(queue, Math.min(MOST_PATIENCE, 2 * most))
     this.end()
     const which = waiting === undefined ? 'the broker says nothing about it' : `${waiting} messages wait there`
     this.#options.onStuck(`nothing comes from queue '${queue}', and ${which}: consuming begins anew`)
@@ -64,7 +71,9 @@ export class ConsumerWatch {
   #isBusy(queue: string): boolean {
     const now = this.#options.watched().find((watched) => watched.queue === queue)
     if (now === undefined) return true
-    if (now.inHand === 0 && this.#seen.get(queue)?.delivered === now.delivered) return false
+    const before = this.#seen.get(queue)
+    if (now.inHand === 0 && before?.delivered === now.delivered) return false
+    if (now.delivered > 0) this.#options.patience.delete(queue)
     this.#seen.set(queue, { delivered: now.delivered, quiet: 0 })
     return true
   }

@@ -10,7 +10,7 @@ import type { ServiceHealth } from './health.ts'
 /** What `start` and `run` take as `health`: a health server, or something of your own. */
 export interface HealthObserver {
   /**
-   * A worker begins; called before it connects.
+   * A worker begins; called before it connects. Its health and its figures may be asked for once this has returned.
    * @returns what is told of its messages; what that throws is ignored
    */
   watch(worker: ObservedWorker): WorkerEvents

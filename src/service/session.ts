@@ -33,6 +33,8 @@ export interface SessionParts {
   readonly publisher: Publisher
   readonly logChannel: LogChannel
   readonly dispatcher: Dispatcher
+  /** How long silent queues are borne; see {@link ConsumerWatch}. */
+  readonly patience: Map<string, number>
   /** Whether it goes on with the configuration of an earlier session. */
   isConfigured(): boolean
   /** The session is about to consume. */
@@ -198,8 +200,8 @@ export class Session {
     if (consume === undefined || publish === undefined) throw new ConnectionError('not connected')
     const channel = await ConsumeChannel.open<QueueKind>(consume, settings.prefetch, settings.connectTimeoutMs, {
       onDelivery: (queue, message) => {
-        // of a session that ended the broker has everything back
         this.#delivered[queue] += 1
+        // of a session that ended the broker has everything back
         if (!this.#controller.signal.aborted) dispatcher.accept(queue, message, channel.acknowledger)
       },
       onEnd: (reason) => this.#end(reason),
@@ -210,7 +212,7 @@ export class Session {
       this.#queues.push({ plan, name: await channel.prepareQueue(plan, settings.declare) })
     }
     // a broker that blocks publishers does so at the first message: all channels are open by then
-    await logChannel.attach(publish)
+    await logChannel.attach(publish, settings.declare)
     await publisher.attach(publish)
     logChannel.release()
   }
@@ -236,6 +238,7 @@ export class Session {
       watched: () => this.#consumed(),
       waitingIn: (queue) => channel.waitingIn(queue),
       bytesRead: () => connection.bytesRead,
+      patience: this.#parts.patience,
       onStuck: (problem) => this.#end(new ConnectionError(problem)),
     })
     this.#controller.signal.addEventListener('abort', () => this.#watch?.end(), { once: true })

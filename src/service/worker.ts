@@ -102,6 +102,7 @@ export class Worker {
   #stopHookRun: Promise<void> | undefined
   readonly #outage: OutageReport
   #wasConfigured = false
+  readonly #patience = new Map<string, number>()
   #markStarted: () => void = () => {}
   #markFailed: (error: Error) => void = () => {}
 
@@ -334,6 +335,7 @@ export class Worker {
       publisher: this.#publisher,
       logChannel: this.#logChannel,
       dispatcher: this.#dispatcher,
+      patience: this.#patience,
       isConfigured: () => settings.keepConfiguration && this.#wasConfigured,
       onBegin: (session) => {
         this.#session = session

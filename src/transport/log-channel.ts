@@ -6,6 +6,7 @@
  */
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
 import { EXCHANGES } from '../topology/names.ts'
+import type { Declare } from '../topology/plan.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import type { AmqpConnection } from './amqp-connection.ts'
 import { Fifo } from './fifo.ts'
@@ -24,6 +25,7 @@ export class LogChannel {
   #connection: AmqpConnection | undefined
   #channel: AMQPChannel | undefined
   #isHeld = false
+  #mayDeclare = true
   #reopen: NodeJS.Timeout | undefined
   readonly #kept = new Fifo<OutgoingMessage>()
   #keptBytes = 0
@@ -65,9 +67,11 @@ export class LogChannel {
   /**
    * Uses this connection from now on, but sends nothing before {@link release}: a broker that blocks publishers answers
    * nothing on a connection that has published. A channel that cannot be opened only delays the records.
+   * @param declare whether the exchange is made again when it was deleted
    */
-  async attach(connection: AmqpConnection): Promise<void> {
+  async attach(connection: AmqpConnection, declare: Declare): Promise<void> {
     this.#connection = connection
+    this.#mayDeclare = declare === 'all'
     this.#isHeld = true
     this.#refusal = undefined
     await this.#open(connection)
@@ -91,7 +95,7 @@ export class LogChannel {
       const channel = await connection.openChannel((reason) => this.#onChannelClosed(connection, reason))
       if (connection !== this.#connection) return
       // somebody may have deleted it: a record on an exchange that is not there costs the channel
-      if (/NOT_FOUND/.test(this.#refusal ?? ''))
+      if (this.#mayDeclare && /NOT_FOUND/.test(this.#refusal ?? ''))
         await channel.exchangeDeclare(EXCHANGES.log, 'topic', { durable: true })
       if (this.#refusal !== undefined) await this.#sendAhead(connection, channel)
       if (connection !== this.#connection) return

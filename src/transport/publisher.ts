@@ -370,7 +370,7 @@ export class Publisher {
   #giveUpBlocked(connection: AmqpConnection): void {
     const problem = `the broker blocked publishers for ${this.#settings.blockedTimeoutMs} ms`
     this.#abandonChannel()
-    for (const { message, reject } of this.#extractWaiting(({ owner }) => owner === undefined)) {
+    for (const { message, reject } of this.#extractKept(({ owner }) => owner === undefined)) {
       reject(new BlockedTimeoutError(message.exchange, message.routingKey, `was not confirmed: ${problem}`))
     }
     connection.fail(new ConnectionError(problem))

@@ -1,4 +1,5 @@
 /** When the exchange of logs is gone, or forbidden: the work goes on, and what matters shows on stderr. */
+import { AMQPChannel } from '@cloudamqp/amqp-client'
 import { defineService, onEvent } from 'eventail'
 import { afterEach, expect, vi } from 'vitest'
 import { recordOf, test } from '../bus/bus.ts'
@@ -9,6 +10,7 @@ const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) =
 
 afterEach(() => {
   vi.useRealTimers()
+  vi.restoreAllMocks()
 })
 
 /** A service that logs with each message. */
@@ -74,6 +76,33 @@ test('an exchange of logs that was deleted costs at most what was on its way, an
   expect(logs.size).toBe(20)
   expect(readies()).toBe(1)
 })
+
+test('an exchange of logs that is not declared here is not made again, but waited for', async ({ url, probe }) => {
+  using _stderr = new CapturedStderr()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const { service, handled } = logging('waiting')
+  const records = new Records()
+  await using _worker = await service.start({
+    urls: [url],
+    declare: 'queues',
+    stderrLevel: 'EMERGENCY',
+    onLog: records.onLog,
+  })
+  await probe.deleteExchange('logs')
+  await probe.event('waiting.Work', 'lost')
+  await vi.waitFor(() => expect(records.of('WARNING').some((line) => line.includes('cannot be sent'))).toBe(true))
+  await probe.event('waiting.Work', 'kept')
+  await vi.waitFor(() => expect(handled).toEqual(['lost', 'kept']))
+  const asked = vi.spyOn(AMQPChannel.prototype, 'basicQos')
+  vi.advanceTimersByTime(REOPEN_MS + 1)
+  await vi.waitFor(() => expect(asked).toHaveBeenCalled())
+  const channel = await probe.channel()
+  channel.on('error', () => {})
+  await expect(channel.checkExchange('logs')).rejects.toThrow('NOT_FOUND')
+  const again = await probe.channel()
+  await again.assertExchange('logs', 'topic', { durable: true })
+  await again.close()
+}, 40_000)
 
 test('what could not be kept while logs are forbidden is counted, and told when they may be written again', async ({
   url,

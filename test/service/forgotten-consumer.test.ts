@@ -74,3 +74,29 @@ test('is left alone while a message is in hand, however long that takes', async 
   await vi.waitFor(() => expect(handled).toEqual([1, 2, 3]))
   expect(records.of('WARNING')).toEqual([])
 })
+
+test('is left in peace ever longer when a connection of its own brings nothing either: others come first', async ({
+  url,
+  probe,
+}) => {
+  using _stderr = new CapturedStderr()
+  await probe.declareQueue('standby.events', { arguments: { 'x-single-active-consumer': true } })
+  await probe.bind('standby.events', 'events', 'Standby')
+  const goOn = gate()
+  const service = defineService({
+    name: 'standby',
+    declare: 'nothing',
+    handlers: [onEvent('Standby', () => goOn.opened)],
+  })
+  await using _active = await service.start({ ...QUIET, urls: [url] })
+  const records = new Records()
+  await using standby = await service.start({ ...QUIET, urls: [url], onLog: records.onLog })
+  for (const n of [1, 2]) await probe.event('Standby', n)
+  for (let beat = 0; beat < 14; beat++) {
+    await vi.waitFor(() => expect(standby.state).toBe('ready'), { timeout: 15_000 })
+    await beats(1)
+  }
+  // after 2 looks, and then after 4
+  expect(records.of('WARNING')).toHaveLength(2)
+  goOn.open()
+}, 60_000)

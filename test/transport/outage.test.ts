@@ -66,10 +66,17 @@ test('while a memory alarm blocks publishers they wait, and consuming goes on; w
       }),
     ],
   }).start({ ...QUIET, urls: [broker.url], onLog: records.onLog })
-  await using impatient = await defineService({ name: 'impatient', blockedTimeoutMs: 1500 }).start({
-    ...QUIET,
-    urls: [broker.url],
-  })
+  const refusals = new Records()
+  await using impatient = await defineService({
+    name: 'impatient',
+    blockedTimeoutMs: 1500,
+    publishRetryDelayMs: 60_000,
+  }).start({ ...QUIET, urls: [broker.url], onLog: refusals.onLog })
+  await probe.declareQueue('choking', { arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } })
+  await probe.bind('choking', 'events', 'Refused')
+  expect(await outcomeOf(impatient.publish('Refused', 1))).toBe('ok')
+  const refused = outcomeOf(impatient.publish('Refused', 2))
+  await expect.poll(() => refusals.of('ERROR')).toHaveLength(1)
   const arrived = await probe.listen('events', 'Waiting')
   for (const n of upTo(50)) await probe.event('Consumed', n)
   let outcomes: Promise<string>[]
@@ -84,6 +91,8 @@ test('while a memory alarm blocks publishers they wait, and consuming goes on; w
     const began = performance.now()
     const rejected = await Promise.all(upTo(10).map((n) => outcomeOf(impatient.publish('Blocked', n))))
     expect(new Set(rejected)).toEqual(new Set(['BLOCKED_TIMEOUT']))
+    // one that waits for its next try is no exception
+    expect(await refused).toBe('BLOCKED_TIMEOUT')
     expect(performance.now() - began).toBeGreaterThan(1400)
     expect(performance.now() - began).toBeLessThan(5000)
     expect(patient.pendingPublishes).toBe(200)
