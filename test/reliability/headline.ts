@@ -5,6 +5,8 @@
  *     --once       the work of each stage is done once per number, remembered in Redis
  *     --python     one worker of each of the first two stages is written in Python
  *     --cluster    three nodes and quorum queues
+ *
+ * What the programs write to stderr goes to the file EVENTAIL_PIPELINE_LOG.
  */
 import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'

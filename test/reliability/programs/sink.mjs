@@ -4,25 +4,17 @@
  */
 import { appendFileSync } from 'node:fs'
 import { defineService, onEvent } from 'eventail'
-import { createTempStore } from 'eventail/store'
+import { oncePerNumber, seqOf } from './numbers.mjs'
 
 /** @type {import('../pipeline.ts').ProgramOptions & { service: string, from: string, ledger: string }} */
 const { urls, service, from, ledger, prefetch, redis } = JSON.parse(process.argv[2] ?? '')
 
-const store = redis && createTempStore(redis)
-const seqOf = (/** @type {import('eventail').EventContext} */ { payload }) =>
-  String(/** @type {{ seq: number }} */ (payload).seq)
+const { store, options } = oncePerNumber(redis)
 
 await defineService({
   name: service,
   prefetch,
-  handlers: [
-    onEvent(
-      from,
-      (context) => appendFileSync(ledger, `${seqOf(context)} ${process.pid}\n`),
-      store === undefined ? {} : { once: { store, key: seqOf, lockMs: 3_000 } },
-    ),
-  ],
+  handlers: [onEvent(from, (context) => appendFileSync(ledger, `${seqOf(context)} ${process.pid}\n`), options)],
 }).run({ urls, stderrLevel: 'WARNING' })
 await store?.close()
 process.stdout.write(`${JSON.stringify({ pending: 0 })}\n`)

@@ -1,13 +1,11 @@
 /** Handles one event by publishing the next: `node stage.mjs OPTIONS`, with the built package. */
 import { defineService, onEvent } from 'eventail'
-import { createTempStore } from 'eventail/store'
+import { oncePerNumber } from './numbers.mjs'
 
 /** @type {import('../pipeline.ts').ProgramOptions & { service: string, from: string, to: string }} */
 const { urls, service, from, to, prefetch, redis } = JSON.parse(process.argv[2] ?? '')
 
-const store = redis && createTempStore(redis)
-const key = (/** @type {import('eventail').EventContext} */ { payload }) =>
-  String(/** @type {{ seq: number }} */ (payload).seq)
+const { store, options } = oncePerNumber(redis)
 let pending = 0
 
 await defineService({
@@ -24,7 +22,7 @@ await defineService({
           pending -= 1
         }
       },
-      store === undefined ? {} : { once: { store, key, lockMs: 3_000 } },
+      options,
     ),
   ],
 }).run({ urls, stderrLevel: 'WARNING' })
