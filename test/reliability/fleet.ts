@@ -28,6 +28,8 @@ interface Member {
   readonly ended: Promise<void>
   readonly end: () => void
   hasEnded: boolean
+  /** Whether this process was sent a signal. */
+  isGoing: boolean
 }
 
 export class Fleet implements AsyncDisposable {
@@ -47,15 +49,25 @@ export class Fleet implements AsyncDisposable {
   start(program: Program): void {
     let end = (): void => {}
     const ended = new Promise<void>((resolve) => (end = resolve))
-    const member: Member = { program, child: this.#spawn(program), line: '', ended, end, hasEnded: false }
+    const member: Member = {
+      program,
+      child: this.#spawn(program),
+      line: '',
+      ended,
+      end,
+      hasEnded: false,
+      isGoing: false,
+    }
     this.#members.set(program.name, member)
     this.#supervise(member)
   }
 
-  /** Those that run and are not done, by name. */
+  /** Those that run, are not done, and were not asked to stop, by name. */
   get running(): string[] {
     return [...this.#members.values()]
-      .filter(({ child, hasEnded }) => !hasEnded && child.exitCode === null && child.signalCode === null)
+      .filter(
+        ({ child, hasEnded, isGoing }) => !hasEnded && !isGoing && child.exitCode === null && child.signalCode === null,
+      )
       .map(({ program }) => program.name)
   }
 
@@ -70,7 +82,9 @@ export class Fleet implements AsyncDisposable {
 
   /** SIGKILL, or another signal, for one program; it is started again. */
   kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): void {
-    this.#memberOf(name).child.kill(signal)
+    const member = this.#memberOf(name)
+    member.isGoing = true
+    member.child.kill(signal)
   }
 
   /** Stops all with SIGTERM; each must end with status 0, in time, and say that nothing of it is pending. */
@@ -143,6 +157,7 @@ export class Fleet implements AsyncDisposable {
     }
     if (this.#isStopping) return
     member.child = this.#spawn(program)
+    member.isGoing = false
     this.#supervise(member)
   }
 }
