@@ -151,6 +151,7 @@ export class Dispatcher {
   async #handle(delivery: Delivery): Promise<void> {
     let handler: Handler
     let context: HandlerContext
+    if (this.#watch.isLate) await this.#watch.catchUp()
     try {
       const { message } = delivery
       const envelope = readEnvelope(delivery.queue, message)

@@ -2,10 +2,13 @@
  * Notices handlers that block the event loop for so long that the broker takes the worker for dead: what they settle is lost with the
  * connection, and their messages come again.
  */
+import { setImmediate as immediate, setTimeout as delay } from 'node:timers/promises'
 import type { Delivery } from './delivery.ts'
 
 /** How often the event loop is looked at. */
 const BEAT_MS = 500
+/** After this, whatever blocked it, no handler begins before it has turned. */
+const LATE_MS = 2 * BEAT_MS
 
 /**
  * @param limitMs how long it may be
@@ -57,6 +60,27 @@ export class LoopWatch {
     this.#turn()
     // a process that was stopped from outside is no fault of a handler
     if (active >= this.#limitMs) this.#onBlocked(blockedMs, this.#limitMs, undefined)
+  }
+
+  /** Whether it has not turned for a while. */
+  get isLate(): boolean {
+    return this.#limitMs !== Infinity && performance.now() - this.#turned > LATE_MS
+  }
+
+  /**
+   * Lets the loop turn where handlers have blocked it for a while: what they settled goes out, a sign of life, before the next one
+   * begins. Many that are short enough one by one would else be too long together.
+   */
+  async catchUp(): Promise<void> {
+    while (this.isLate) {
+      // all timers that are due, among them the heartbeats'; then what they and others wrote goes out
+      await delay(0)
+      await immediate()
+      await immediate()
+      if (!this.isLate) continue
+      this.check()
+      this.#turn()
+    }
   }
 
   #turn(): void {

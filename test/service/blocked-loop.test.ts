@@ -8,8 +8,8 @@ const QUIET = { stderrLevel: 'EMERGENCY', format: 'json', heartbeatMs: 1000 } as
 /** The broker closes a connection that was silent for two heartbeats, three at most. */
 const BLOCK_MS = 3500
 
-function block(): void {
-  for (const until = performance.now() + BLOCK_MS; performance.now() < until;);
+function block(ms = BLOCK_MS): void {
+  for (const until = performance.now() + ms; performance.now() < until;);
 }
 
 test('a handler that blocks the event loop is named, and its message is dead after two deliveries', async ({
@@ -100,4 +100,27 @@ test('with one attempt only, a message that is in hand beside one that blocks is
   await expect.poll(() => probe.counts('single.events')).toEqual({ messages: 0, consumers: 1 })
   expect(done).toContain('spared')
   expect(dead.size).toBe(0)
+}, 40_000)
+
+test('handlers that block the event loop for too long only together lose no connection', async ({ url, probe }) => {
+  using _stderr = new CapturedStderr()
+  const records = new Records()
+  const tries: unknown[] = []
+  const busy = defineService({
+    name: 'together',
+    handlers: [
+      onEvent('Compute', ({ payload }) => {
+        tries.push(payload)
+        block(1300)
+      }),
+    ],
+  })
+  await (await busy.start({ ...QUIET, urls: [url] })).stop()
+  // they wait, and are delivered together
+  for (const n of [1, 2, 3]) await probe.event('Compute', n)
+  await using _worker = await busy.start({ ...QUIET, urls: [url], onLog: records.onLog })
+  await expect.poll(() => tries, { timeout: 20_000 }).toHaveLength(3)
+  await expect.poll(() => probe.counts('together.events')).toEqual({ messages: 0, consumers: 1 })
+  expect(tries).toEqual([1, 2, 3])
+  expect(records.of('WARNING', 'ALERT').filter((text) => /blocked|connection lost/.test(text))).toEqual([])
 }, 40_000)
