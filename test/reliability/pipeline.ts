@@ -74,6 +74,8 @@ const CONSUMERS = 5
 const STAGES = 3
 const DRAIN_MS = 15_000
 const SETTLE_MS = 30_000
+/** Of the acknowledgements of a classic queue, a broker that is killed forgets those of the last moment. */
+const FORGOTTEN_MS = 300
 /** Longer than any recovery, and than it may take until the next kill. */
 const STALL_MS = 180_000
 
@@ -116,6 +118,9 @@ class Run {
   readonly #store: TempStore | undefined
   /** Numbers whose work was done and not remembered when a process was killed, by how often. */
   readonly #unremembered = new Map<string, number>()
+  /** What the sink handled within {@link FORGOTTEN_MS} before each kill of a node. */
+  readonly #justHandled: number[] = []
+  #servicesKilled = 0
   #brokerDownMs = 0
 
   constructor(options: PipelineOptions, directory: string) {
@@ -183,13 +188,17 @@ class Run {
 
   /** What a killed program had in hand comes again; a killed broker also forgets the last acknowledgements of its classic queues. */
   #bound(ratePerSecond: number): number {
-    const { serviceKills, brokerKills, cuts = 0, signal = 'SIGKILL', queues = 'classic' } = this.#options
+    const { brokerKills, cuts = 0, signal = 'SIGKILL', queues = 'classic' } = this.#options
     const perService = signal === 'SIGTERM' ? 0 : PREFETCH
     const inHand = CONSUMERS * PREFETCH
     const onTheirWay = CONSUMERS * PREFETCH
-    const forgotten = queues === 'classic' ? 0.3 * ratePerSecond * STAGES : 0
+    // the last stage works off a backlog several times faster than all do on average
+    const onAverage = (ratePerSecond * FORGOTTEN_MS) / 1000
+    const forgotten = this.#justHandled.map((count) => (STAGES - 1) * onAverage + Math.max(onAverage, count))
     return Math.round(
-      serviceKills * perService + cuts * (inHand + onTheirWay) + brokerKills * (inHand + onTheirWay + forgotten),
+      this.#servicesKilled * perService +
+        (cuts + brokerKills) * (inHand + onTheirWay) +
+        (queues === 'classic' ? sum(forgotten) : 0),
     )
   }
 
@@ -273,15 +282,20 @@ class Run {
     // the producer is no service: a SIGTERM ends it at once
     const victims = this.#fleet.running.filter((name) => signal !== 'SIGTERM' || name !== 'producer')
     const name = any(victims)
-    if (name !== undefined) this.#fleet.kill(name, signal)
+    if (name === undefined) return
+    this.#servicesKilled += 1
+    this.#fleet.kill(name, signal)
   }
 
   /** @param early whether a service is killed while the broker is down (it is one more than asked for) */
   async #killBroker(early: boolean): Promise<void> {
     const node = any(this.#options.nodes)
     if (node === undefined) return
+    const handledBefore = this.#sink.read().lines.length
+    await delay(FORGOTTEN_MS)
     const began = performance.now()
     await node.kill()
+    this.#justHandled.push(this.#sink.read().lines.length - handledBefore)
     await delay(500)
     if (early) this.#killService()
     await node.restart()
@@ -355,6 +369,10 @@ class Run {
 
 function ms(time: number): string {
   return `${Math.round(time)} ms`
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0)
 }
 
 function any<T>(items: readonly T[]): T | undefined {
