@@ -26,6 +26,20 @@ const DEBIAN = {
 /** An error whose message is all that a user needs to see. */
 export class SetupError extends Error {}
 
+/**
+ * Runs a program in the project's folder, with this one's input and output.
+ *
+ * @param {string} command @param {readonly string[]} parameters @returns {Promise<number>} its status
+ */
+export function runInherited(command, parameters) {
+  const child = spawn(command, parameters, { cwd: root, stdio: 'inherit' })
+  // a Ctrl-C reaches it as well: it ends, and what it started with it
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => child.kill(signal))
+  return new Promise((resolve) => {
+    child.on('close', (code) => resolve(code ?? 1))
+  })
+}
+
 /** Prints a line about what is going on. @param {string} text */
 export function say(text) {
   process.stderr.write(`${text}\n`)
