@@ -226,7 +226,8 @@ export class AmqpConnection extends AMQPClient {
 
   /** Closes as the protocol wants it, and at once where the broker does not answer within `timeoutMs`. */
   async shutDown(timeoutMs: number): Promise<void> {
-    if (!this.closed) await within(this.close(), timeoutMs, 'closing').catch(() => {})
+    // one that is lost meanwhile gives no answer
+    if (!this.closed) await within(Promise.race([this.close(), this.lost]), timeoutMs, 'closing').catch(() => {})
     this.destroy()
     await this.lost
   }

@@ -18,6 +18,8 @@ const KEPT_RECORDS = 1000
 const KEPT_BYTES = 8 * 1024 * 1024
 /** Bytes that may wait in the socket before records are held back, so that logs cannot fill the memory. */
 const SOCKET_BYTES = 4 * 1024 * 1024
+/** How often records that were held back for that are tried again. */
+const FLUSH_AGAIN_MS = 100
 /** How long to wait after the broker closed the channel (exchange deleted, permission missing). */
 const REOPEN_MS = 10_000
 
@@ -27,6 +29,7 @@ export class LogChannel {
   #isHeld = false
   #mayDeclare = true
   #reopen: NodeJS.Timeout | undefined
+  #flushAgain: NodeJS.Timeout | undefined
   readonly #kept = new Fifo<OutgoingMessage>()
   #keptBytes = 0
   /** How many records were dropped. */
@@ -86,6 +89,7 @@ export class LogChannel {
 
   detach(): void {
     clearTimeout(this.#reopen)
+    clearTimeout(this.#flushAgain)
     this.#connection = undefined
     this.#channel = undefined
   }
@@ -150,6 +154,10 @@ export class LogChannel {
       if (message === undefined) break
       this.#send(connection, channel, message)
     }
+    if (this.#kept.size === 0) return
+    // nothing tells when the socket has room again, and no other record may come
+    clearTimeout(this.#flushAgain)
+    this.#flushAgain = setTimeout(() => this.#flush(), FLUSH_AGAIN_MS)
   }
 
   #send(connection: AmqpConnection, channel: AMQPChannel, message: OutgoingMessage): void {

@@ -23,7 +23,7 @@ const MAX_HEADER_DEPTH = 32
 /** The end of the year 9999: Python's dates go no further. */
 const LAST_SECOND = 253_402_300_799
 
-/** Headers of one message, encoded, may take this many bytes: more than any use, less than the smallest common frame. */
+/** Headers of one message, encoded, may take this many bytes: more than any use, less than a frame of a broker that was not set otherwise. */
 export const MAX_HEADER_BYTES = 65_536
 
 let scratch = Buffer.allocUnsafeSlow(16_384)
@@ -32,7 +32,7 @@ let at = 0
 /**
  * Encodes a publish for one channel.
  * @returns the chunks to write, in order
- * @throws RangeError when a short string is longer than 255 bytes or the headers are too large
+ * @throws RangeError when a short string is longer than 255 bytes, or the headers are too large, also for a frame of this broker
  */
 export function encodePublish(channel: number, frameMax: number, message: OutgoingMessage): Uint8Array[] {
   const { body, properties } = message
@@ -45,6 +45,7 @@ export function encodePublish(channel: number, frameMax: number, message: Outgoi
     shortString(message.routingKey)
     uint8(message.mandatory ? 1 : 0)
   })
+  const headerAt = at
   frame(HEADER, channel, () => {
     uint16(BASIC_CLASS)
     uint16(0)
@@ -52,6 +53,11 @@ export function encodePublish(channel: number, frameMax: number, message: Outgoi
     uint32(body.byteLength)
     writeProperties(properties)
   })
+  // only bodies travel in several frames
+  if (at - headerAt > frameMax)
+    throw new RangeError(
+      `the headers and properties take a frame of ${at - headerAt} bytes; the broker allows ${frameMax} (its frame_max)`,
+    )
   const largest = frameMax - FRAME_OVERHEAD
   if (body.byteLength <= Math.min(COPY_UP_TO, largest)) {
     if (body.byteLength > 0) frame(BODY, channel, () => raw(body))

@@ -213,6 +213,8 @@ export class Publisher {
       this.#buffer.remove(publish)
       this.#send(connection, channel, publish)
     }
+    // what cannot be sent is settled at once
+    this.#reportIdle()
   }
 
   #hasRoom(): boolean {
@@ -227,7 +229,10 @@ export class Publisher {
     try {
       chunks = encodePublish(channel.id, connection.largestFrame, message)
     } catch (error) {
-      publish.reject(refused(message, `cannot be sent: ${String(error)}`, error))
+      const why = error instanceof Error ? error.message : String(error)
+      const refusal = refused(message, `cannot be sent: ${why}`, error)
+      publish.reject(refusal)
+      this.#events.onTrouble('ERROR', refusal.message)
       return
     }
     this.#unconfirmed.add(publish)

@@ -138,6 +138,25 @@ describe('while the broker is away', () => {
     expect(await outcome).toBe('STOPPED')
   })
 
+  test('a log record that waits for the line goes out when there is room, and holds up no closing', async ({
+    url,
+    probe,
+  }) => {
+    await using proxy = await proxyTo(url)
+    const drainTimeoutMs = 16_000
+    await using endpoint = new Endpoint({ ...QUIET, name: 'slow', urls: [proxy.through(url)], drainTimeoutMs })
+    const logs = await probe.logs('slow.INFO')
+    await endpoint.publish('Fine', 1)
+    proxy.slow(5_000_000)
+    const sent = outcomeOf(endpoint.publish('Large', 'x'.repeat(15_000_000)))
+    endpoint.log.info('last words')
+    const began = performance.now()
+    await endpoint.close()
+    expect(performance.now() - began).toBeLessThan(drainTimeoutMs / 2)
+    expect(await sent).toBe('ok')
+    await expect.poll(() => logs.received.map((message) => recordOf(message)['short_message'])).toEqual(['last words'])
+  })
+
   test('its signal closes it', async ({ url }) => {
     const stop = new AbortController()
     const web = new Endpoint({ ...QUIET, name: 'web', urls: [url], signal: stop.signal })

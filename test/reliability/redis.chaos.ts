@@ -8,7 +8,7 @@ import { Records } from '../bus/watched.ts'
 
 const MESSAGES = 3_000
 
-test('nothing is lost when the store fails over, and other handlers go on', async ({ url, probe }) => {
+test('nothing is lost when the store fails over, and other handlers go on after it', async ({ url, probe }) => {
   await using master = await startRedis()
   await using _replica = await startRedis([`replicaof 127.0.0.1 ${master.port}`])
   await using sentinel = await startSentinel('bus', master.port)

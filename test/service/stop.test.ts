@@ -110,6 +110,30 @@ test('what is not done when the drain time is over goes back to the broker, and 
   expect(back.fields.redelivered).toBe(true)
 })
 
+test('a stop whose connections are lost meanwhile ends with them, and what was in hand goes back', async ({
+  url,
+  probe,
+}) => {
+  await using proxy = await proxyTo(url)
+  const begun = gate()
+  const worker = await defineService({
+    name: 'cut-short',
+    handlers: [
+      onEvent('Any', () => {
+        begun.open()
+        return new Promise(() => {})
+      }),
+    ],
+  }).start({ ...QUIET, urls: [proxy.through(url)] })
+  await probe.event('Any')
+  await begun.opened
+  const stopped = timeOf(worker.stop())
+  await expect.poll(() => probe.counts('cut-short.events')).toMatchObject({ consumers: 0 })
+  proxy.cut()
+  expect(await stopped).toBeLessThan(1_000)
+  await expect.poll(() => probe.counts('cut-short.events')).toEqual({ messages: 1, consumers: 0 })
+})
+
 test('a service stops while it connects', async ({ url }) => {
   using _stderr = new CapturedStderr()
   await using proxy = await proxyTo(url)
