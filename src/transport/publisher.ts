@@ -10,6 +10,7 @@ import type { AMQPChannel } from '@cloudamqp/amqp-client'
 import { BlockedTimeoutError, ConnectionError, StoppedError } from '../errors.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { type AmqpConnection, plain, within } from './amqp-connection.ts'
+import { ConfirmClock } from './confirm-clock.ts'
 import { Fifo } from './fifo.ts'
 import { Occasional } from './occasional.ts'
 import { PublishBuffer } from './publish-buffer.ts'
@@ -77,8 +78,7 @@ export class Publisher {
   /** After a channel error: how many of the messages that were unconfirmed then still have to be sent one by one. */
   #suspects = 0
   #blockedSince: number | undefined
-  /** Before this, no confirm could be expected. */
-  #clockStart = 0
+  readonly #clock: ConfirmClock
   #check: NodeJS.Timeout | undefined
   #closed: Error | undefined
   #idle: (() => void)[] = []
@@ -87,6 +87,7 @@ export class Publisher {
   constructor(settings: PublisherSettings, events: PublisherEvents) {
     this.#settings = settings
     this.#buffer = new PublishBuffer(settings.buffer)
+    this.#clock = new ConfirmClock(settings.confirmTimeoutMs)
     this.#events = events
   }
 
@@ -344,7 +345,7 @@ export class Publisher {
   #onUnblocked(): void {
     this.blocked = undefined
     this.#blockedSince = undefined
-    this.#clockStart = performance.now()
+    this.#clock.restart()
     if (this.#connection !== undefined) this.#events.onTrouble('NOTICE', 'the broker takes messages again')
     this.#pump()
   }
@@ -352,21 +353,24 @@ export class Publisher {
   #checkClock(): void {
     const connection = this.#connection
     if (connection === undefined) return
-    const now = performance.now()
     if (this.#blockedSince !== undefined) {
-      if (now - this.#blockedSince >= this.#settings.blockedTimeoutMs) this.#giveUpBlocked(connection)
+      const blockedMs = performance.now() - this.#blockedSince
+      if (blockedMs >= this.#settings.blockedTimeoutMs) this.#giveUpBlocked(connection)
       return
     }
-    // on a slow line a large message takes its time: the clock starts when everything has left
-    if (connection.unsentBytes > 0) this.#clockStart = now
     const { oldest, size } = this.#unconfirmed
     const channel = this.#channel
     if (channel === undefined || oldest === undefined) return
-    const waitedMs = Math.round(now - Math.max(oldest.sentAt, this.#clockStart))
-    if (waitedMs < this.#settings.confirmTimeoutMs) return
+    const overdue = this.#clock.overdue(oldest, connection.unsentBytes)
+    if (overdue === undefined) return
+    if (overdue.what === 'leaving') {
+      const problem = `${connection.broker.shown} has not read what was sent for ${overdue.waitedMs} ms`
+      connection.fail(new ConnectionError(problem))
+      return
+    }
     this.#events.onTrouble(
       'WARNING',
-      `no confirm from the broker for ${waitedMs} ms: its channel is replaced, and ${size} messages are sent again`,
+      `no confirm from the broker for ${overdue.waitedMs} ms: its channel is replaced, and ${size} messages are sent again`,
     )
     void channel.close('no confirms').catch(() => {})
     this.#reopen(connection)

@@ -167,6 +167,10 @@ class Run {
     const bound = this.#bound(ratePerSecond)
     const repeatedWork = redisUrl === undefined ? 0 : this.#repeatedWork()
     const all = [...this.#fleet.problems, ...problems]
+    const { serviceKills, brokerKills } = this.#options
+    const killed = [this.#servicesKilled, this.#justHandled.length] as const
+    if (killed[0] < serviceKills || killed[1] < brokerKills)
+      all.push(`only ${killed[0]} services and ${killed[1]} nodes were killed`)
     if (lost > 0) all.push(`${lost} were confirmed and never handled`)
     if (confirmed.unique !== messages) all.push(`${confirmed.unique} of ${messages} were confirmed`)
     if (sink.repeated > bound) all.push(`more duplicates than ${bound}`)

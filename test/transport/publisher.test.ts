@@ -208,3 +208,25 @@ test('a message that takes longer to leave than a confirm may take is not given 
   expect(records.of('WARNING')).toEqual([])
   await expect.poll(() => arrived.size).toBe(1)
 })
+
+test('a broker that reads no more, and still shows signs of life, is left', async ({ url, probe }) => {
+  await using proxy = await proxyTo(url)
+  const records = new Records()
+  const arrived = await probe.listen('events', 'Stuck')
+  await using worker = await defineService({ name: 'stuck' }).start({
+    ...QUIET,
+    urls: [proxy.through(url)],
+    confirmTimeoutMs: 300,
+    heartbeatMs: 0,
+    onLog: records.onLog,
+  })
+  proxy.freeze('up')
+  // more than the line and the proxy take in
+  const outcome = outcomeOf(worker.publish('Stuck', 'x'.repeat(14_000_000)))
+  await expect
+    .poll(() => records.of('WARNING').join('\n'), { timeout: 15_000 })
+    .toMatch(/has not read what was sent for \d+ ms/)
+  proxy.pass()
+  expect(await outcome).toBe('ok')
+  await expect.poll(() => arrived.size).toBe(1)
+}, 30_000)
