@@ -194,6 +194,27 @@ export async function control(node, program, args) {
   return stdout
 }
 
+/**
+ * Has a node evaluate Erlang: in a few milliseconds what rabbitmqctl, which starts an Erlang of its own, needs a second of
+ * computing for.
+ *
+ * @param {Node} node on the loopback address
+ * @param {string} expression without the full stop
+ * @returns {Promise<string>} its value, as Erlang writes it
+ * @throws Error with what was answered, when it has no value
+ */
+export async function evaluate(node, expression) {
+  const asked = run('erl_call', ['-c', node.cookie, '-name', node.name, '-timeout', '60', '-e'], {
+    env: node.environment,
+    timeout: CTL_TIMEOUT_MS,
+  })
+  asked.child.stdin?.end(`${expression}.\n`)
+  const { stdout } = await asked
+  const value = /^\{ok, (.*)\}$/s.exec(stdout.trim())?.[1]
+  if (value === undefined) throw new Error(`the broker did not evaluate '${expression}': ${stdout.trim()}`)
+  return value
+}
+
 /** @param {number} port */
 async function managementAnswers(port) {
   return askManagement(port, 'GET', '/whoami').then(

@@ -11,7 +11,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { askManagement, control, launch, launchMapper, prepareNode, untilReady } from './broker-node.mjs'
+import { askManagement, control, evaluate, launch, launchMapper, prepareNode, untilReady } from './broker-node.mjs'
 import { startGuard } from './guard.mjs'
 import { checkNode, ensureDebian, findRabbitmq, runMain, say, SetupError } from './setup.mjs'
 
@@ -58,6 +58,7 @@ const DEAD_LETTER_QUEUE = 'dead-letters'
  * @property {() => void} freeze SIGSTOP
  * @property {() => void} thaw SIGCONT
  * @property {(...args: string[]) => Promise<string>} ctl rabbitmqctl: what it printed
+ * @property {(expression: string) => Promise<string>} evaluate Erlang in the broker, soon: the value, as Erlang writes it
  * @property {(method: string, path: string, body?: unknown) => Promise<unknown>} api
  *   asks the management API as guest: `api('GET', '/queues')`; the JSON answered, undefined when there is none
  * @property {() => Promise<void>} dispose ends it and removes everything
@@ -116,6 +117,7 @@ export async function startBroker(options = {}) {
     freeze: () => vm?.signal('SIGSTOP'),
     thaw: () => vm?.signal('SIGCONT'),
     ctl: (...args) => control(node, join(programs, 'rabbitmqctl'), args),
+    evaluate: (expression) => evaluate(node, expression),
     api: (method, path, body) => askManagement(node.managementPort, method, path, body),
     dispose,
     [Symbol.asyncDispose]: dispose,

@@ -72,6 +72,11 @@ describe.skipIf(process.platform !== 'linux')('a private broker', () => {
     expect(await broker.ctl('list_vhosts', '--no-table-headers')).toBe('/\n')
   })
 
+  test('evaluates Erlang, and says what it could not evaluate', async () => {
+    expect(await broker.evaluate('node()')).toBe(`'${broker.nodeName}'`)
+    await expect(broker.evaluate('1 = 2')).rejects.toThrow("the broker did not evaluate '1 = 2': {error, ")
+  })
+
   test('listens on the loopback address only', () => {
     const addresses = listeningAddressesOf(broker.pid())
     expect(addresses.length).toBeGreaterThan(1)

@@ -20,7 +20,7 @@ test('while a memory alarm blocks publishers a service is not ready, and metrics
     expect(await figures()).toContain('\neventail_publishers_blocked{service="blocked"} 0\n')
     const published: Promise<void>[] = []
     try {
-      await broker.ctl('set_vm_memory_high_watermark', '0.00001')
+      await broker.evaluate('ok = vm_memory_monitor:set_vm_memory_high_watermark(0.00001)')
       // the broker tells a connection when it publishes, and may take one or two before
       const afterPublishing = (): Promise<number> => {
         published.push(worker.publish('Waiting', 1))
@@ -42,7 +42,7 @@ test('while a memory alarm blocks publishers a service is not ready, and metrics
       expect(await figures()).toContain('\neventail_ready{service="blocked"} 0\n')
       expect(await figures()).toMatch(/\neventail_publishes_pending\{service="blocked"\} [1-9]/)
     } finally {
-      await broker.ctl('set_vm_memory_high_watermark', '0.4')
+      await broker.evaluate('ok = vm_memory_monitor:set_vm_memory_high_watermark(0.4)')
     }
     await Promise.all(published)
     await expect.poll(status).toBe(200)

@@ -30,12 +30,24 @@ afterAll(async () => broker.dispose())
 /** What dies in a queue: by policy, and an exchange that is bound to the probe. */
 async function deadLettersOf(queue: string): Promise<Listening> {
   const dead = await probe.listen('am-dlx', '#')
-  await broker.ctl('set_policy', 'DLX', queue, '{"dead-letter-exchange":"am-dlx"}', '--apply-to', 'queues')
+  const definition = '[{<<"dead-letter-exchange">>, <<"am-dlx">>}]'
+  await broker.evaluate(
+    `ok = rabbit_policy:set(<<"/">>, <<"DLX">>, <<"${queue}">>, ${definition}, 0, <<"queues">>, <<"test">>)`,
+  )
   return dead
 }
 
-const alarm = (): Promise<string> => broker.ctl('set_vm_memory_high_watermark', '0.00001')
-const noAlarm = (): Promise<string> => broker.ctl('set_vm_memory_high_watermark', '0.4')
+const memoryLimit = (part: number): Promise<string> =>
+  broker.evaluate(`ok = vm_memory_monitor:set_vm_memory_high_watermark(${part})`)
+const alarm = (): Promise<string> => memoryLimit(0.00001)
+const noAlarm = (): Promise<string> => memoryLimit(0.4)
+const diskLimit = (size: string): Promise<string> =>
+  broker.evaluate(`ok = rabbit_disk_monitor:set_disk_free_limit("${size}")`)
+/** How long a message may be held, and how often the broker looks. */
+const holdLimit = (ms: number, tickMs: number): Promise<string> =>
+  broker.evaluate(
+    `[ok = application:set_env(rabbit, N, V) || {N, V} <- [{consumer_timeout, ${ms}}, {channel_tick_interval, ${tickMs}}]]`,
+  )
 
 test('a message that is too large for the broker fails alone', async () => {
   const arrived = await probe.listen('events', 'Sized')
@@ -149,13 +161,13 @@ test('20,000 messages that wait out a disk alarm take little memory, and are con
   createInterface({ input: flood.stdout }).on('line', (line) => told.push(JSON.parse(line) as Record<string, unknown>))
   try {
     await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(1)
-    await broker.ctl('set_disk_free_limit', '900GB')
+    await diskLimit('900GB')
     await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(2)
     expect(told[1]?.['queued']).toBeGreaterThanOrEqual(20_000)
     // of which the payloads are 20
     expect(told[1]?.['rssMiB']).toBeLessThanOrEqual(32)
   } finally {
-    await broker.ctl('set_disk_free_limit', '1MB')
+    await diskLimit('1MB')
     if (told.length < 2) flood.kill('SIGKILL')
   }
   await expect.poll(() => told, { timeout: 30_000 }).toHaveLength(3)
@@ -173,8 +185,7 @@ test('a message that its handler holds for longer than the broker waits is told,
   const records = new Records()
   const dead = await deadLettersOf('holding.events')
   // 30 minutes and a look each minute, as a rule
-  await broker.ctl('eval', 'application:set_env(rabbit, consumer_timeout, 1000).')
-  await broker.ctl('eval', 'application:set_env(rabbit, channel_tick_interval, 250).')
+  await holdLimit(1000, 250)
   try {
     await using _worker = await defineService({
       name: 'holding',
@@ -197,8 +208,7 @@ test('a message that its handler holds for longer than the broker waits is told,
     expect(records.of('EMERGENCY')).toEqual(['Giving up on Hold', 'Giving up on Hold'])
     await expect.poll(() => probe.counts('holding.events')).toEqual({ messages: 0, consumers: 1 })
   } finally {
-    await broker.ctl('eval', 'application:set_env(rabbit, consumer_timeout, 1800000).')
-    await broker.ctl('eval', 'application:set_env(rabbit, channel_tick_interval, 60000).')
+    await holdLimit(1_800_000, 60_000)
   }
 }, 60_000)
 
