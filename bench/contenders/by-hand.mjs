@@ -86,7 +86,7 @@ export async function runByHand(connect) {
       await client.declare('bench.commands', 'commands', ['bench.Echo'])
       await consume('bench.commands', async ({ body, correlationId = '', replyTo = '', conversationId = '' }) => {
         const headers = { conversation_id: conversationId, status: 'success' }
-        await send('commands', replyTo, decode(body), { correlationId, headers, persistent: false })
+        await send('commands', replyTo, decode(body), { correlationId, headers })
       })
       await callByHand(client, send, payload)
       break
@@ -151,9 +151,7 @@ async function callByHand(client, send, payload) {
     const correlationId = v7()
     const answer = new Promise((resolve) => waiting.set(correlationId, resolve))
     const headers = { conversation_id: correlationId }
-    send('commands', 'bench.Echo', payload, { correlationId, replyTo: replies, headers, persistent: false }).catch(
-      () => {},
-    )
+    send('commands', 'bench.Echo', payload, { correlationId, replyTo: replies, headers }).catch(() => {})
     return answer
   })
 }

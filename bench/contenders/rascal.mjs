@@ -82,7 +82,7 @@ switch (scenario) {
     /** @type {Map<string, (answer: unknown) => void>} */
     const waiting = new Map()
     await subscribe('commands', (body, { properties: { correlationId } }) =>
-      publish('answer', encode(decode(body)), { contentType: 'application/cbor', correlationId }),
+      publish('answer', encode(decode(body)), { ...CBOR, correlationId }),
     )
     await subscribe('replies', (body, { properties: { correlationId } }) => {
       waiting.get(correlationId)?.(decode(body))
@@ -92,9 +92,7 @@ switch (scenario) {
     await callForAWhile(() => {
       const correlationId = String((calls += 1))
       const answer = new Promise((resolve) => waiting.set(correlationId, resolve))
-      publish('echo', encode(payload), { contentType: 'application/cbor', correlationId, replyTo: replies }).catch(
-        () => {},
-      )
+      publish('echo', encode(payload), { ...CBOR, correlationId, replyTo: replies }).catch(() => {})
       return answer
     })
     break
