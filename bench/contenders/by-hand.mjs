@@ -38,14 +38,7 @@ export async function runByHand(connect) {
   const client = await connect()
   const payload = payloadOf(task.size)
 
-  /** @param {string} exchange @param {string} key @param {unknown} content @param {Envelope} envelope */
-  const send = (exchange, key, content, envelope) =>
-    client.publish(exchange, key, encode(content), {
-      persistent: true,
-      messageId: v7(),
-      contentType: 'application/cbor',
-      ...envelope,
-    })
+  const send = sender(client)
   /** @param {string} queue @param {(message: Message) => Promise<unknown> | void} handle */
   const consume = (queue, handle, prefetch = task.prefetch) => {
     const acks = new AcksPerTurn((tag, multiple) => client.ack(tag, multiple))
@@ -88,7 +81,8 @@ export async function runByHand(connect) {
         const headers = { conversation_id: conversationId, status: 'success' }
         await send('commands', replyTo, decode(body), { correlationId, headers })
       })
-      await callByHand(client, send, payload)
+      // the caller is another program as a rule
+      await callByHand(await connect(), payload)
       break
     case 'heavy': {
       const body = Buffer.alloc(task.size, 1)
@@ -132,12 +126,25 @@ export async function runByHand(connect) {
   await client.close()
 }
 
-/**
- * @param {Client} client
- * @param {(exchange: string, key: string, content: unknown, envelope: Envelope) => Promise<unknown>} send
- * @param {unknown} payload
- */
-async function callByHand(client, send, payload) {
+/** Publishes with an envelope of its own each time. @param {Client} client */
+function sender(client) {
+  return (
+    /** @type {string} */ exchange,
+    /** @type {string} */ key,
+    /** @type {unknown} */ content,
+    /** @type {Envelope} */ envelope,
+  ) =>
+    client.publish(exchange, key, encode(content), {
+      persistent: true,
+      messageId: v7(),
+      contentType: 'application/cbor',
+      ...envelope,
+    })
+}
+
+/** @param {Client} client @param {unknown} payload */
+async function callByHand(client, payload) {
+  const send = sender(client)
   const replies = `reply.${v7()}`
   /** @type {Map<string, (answer: unknown) => void>} */
   const waiting = new Map()
@@ -154,4 +161,5 @@ async function callByHand(client, send, payload) {
     send('commands', 'bench.Echo', payload, { correlationId, replyTo: replies, headers }).catch(() => {})
     return answer
   })
+  await client.close()
 }

@@ -64,6 +64,8 @@ switch (task.scenario) {
   }
   case 'log': {
     const endpoint = openEndpoint()
+    // records are no reason to wait, and more than a thousand are not kept: it connects first
+    await endpoint.publish('Started', null)
     await logAll(
       () => endpoint.log.info('something happened', undefined, { count: 1, name: 'Ada' }),
       () => endpoint.close(),
