@@ -1,5 +1,6 @@
 /** The broker's side of a run: a virtual host of its own, its queues, and the messages that wait in them. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type AMQPChannel, AMQPClient } from '@cloudamqp/amqp-client'
 import type { Broker } from '../dev/broker.mjs'
 import { encode, payloadOf } from './contenders/payload.mjs'
@@ -13,6 +14,8 @@ export interface Bus extends AsyncDisposable {
   readonly url: string
   /** @throws Error unless all messages are where they belong, and nothing is left of what was to be consumed */
   check(contender: string): Promise<void>
+  /** Waits until so many messages wait in a queue. */
+  until(queue: string, count: number): Promise<void>
 }
 
 /** What waits where when all is done, if messages are counted. */
@@ -87,6 +90,10 @@ export async function prepare(broker: Broker, each: Case): Promise<Bus> {
           throw new Error(`${contender} left ${messageCount} messages in queue '${queue}', not ${expected}`)
       }
     },
+    until: (queue, count) =>
+      withChannel(url, async (channel) => {
+        while ((await channel.queueDeclare(queue, { passive: true })).messageCount < count) await delay(20)
+      }),
     [Symbol.asyncDispose]: async () => {
       await broker.api('DELETE', `/vhosts/${vhost}`)
     },

@@ -79,7 +79,7 @@ export async function measure(contender: Contender, each: Case, url: string): Pr
 }
 
 /** The time that all threads have had on a core so far. */
-function sample(pid: number): Sample {
+export function sample(pid: number): Sample {
   const threads = readdirSync(`/proc/${pid}/task`)
   const times = threads.map((thread) =>
     Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]),
@@ -87,7 +87,8 @@ function sample(pid: number): Sample {
   return { at: performance.now(), cpuNs: times.reduce((sum, each) => sum + each, 0) }
 }
 
-function memory(pid: number, what: 'VmRSS' | 'VmHWM'): number {
+/** What it has of it, in MiB. */
+export function memory(pid: number, what: 'VmRSS' | 'VmHWM'): number {
   const kib = new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
   return Number(kib) / 1024
 }

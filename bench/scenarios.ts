@@ -31,7 +31,8 @@ const SMALL = 200
 const LARGE = 10_000
 const HEAVY = 5_000_000
 
-const BASE: Case = {
+/** What the others differ from. */
+export const BASE: Case = {
   scenario: 'pipeline',
   size: SMALL,
   prefetch: 50,

@@ -1,9 +1,11 @@
-// `npm run bench`: sets the project and its bench up, builds the package, and runs bench/main.ts with the arguments given.
+// `npm run bench`, `npm run bench:scale`: sets the project and its bench up, builds the package, and runs the program of bench/ with the
+// arguments given.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkNode, ensureDebian, ensurePackages, root, runInherited, runMain, say } from './setup.mjs'
 
 const bench = join(root, 'bench')
+const [program = '', ...args] = process.argv.slice(2)
 
 await runMain(async () => {
   checkNode()
@@ -25,5 +27,5 @@ await runMain(async () => {
   }
   const built = await runInherited('npm', ['run', '--silent', 'build'])
   if (built !== 0) return built
-  return runInherited(process.execPath, ['--import', 'tsx', join('bench', 'main.ts'), ...process.argv.slice(2)])
+  return runInherited(process.execPath, ['--import', 'tsx', join('bench', `${program}.ts`), ...args])
 })
