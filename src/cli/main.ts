@@ -69,7 +69,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     interrupt.abort()
   })
 }
-process.stderr.on('error', () => {})
+// what the library prints by itself, help and complaints, may have no reader either
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 process.exitCode = await run()
 if (interrupt.signal.aborted) setTimeout(() => process.exit(), LAST_WORDS_MS).unref()
 await output.drained()

@@ -213,7 +213,7 @@ export class SyncEndpoint implements Disposable {
   }
 }
 
-/** Where the code of the other thread is. Run from source, it loads that by itself: workers know no TypeScript. */
+/** Where the code of the other thread is: of the package as built, beside the file that this has become a part of. Run from source, it loads that by itself: workers know no TypeScript. */
 function threadFile(): URL {
   if (extname(import.meta.url) === '.js') return new URL('./sync-worker.js', import.meta.url)
   const source = new URL('./sync-worker.ts', import.meta.url).href

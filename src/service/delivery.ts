@@ -4,7 +4,7 @@
  */
 import { DeliveryLostError, UnroutableError } from '../errors.ts'
 import type { Acknowledger } from '../transport/acknowledger.ts'
-import type { PublishOwner } from '../transport/publisher.ts'
+import type { PublishOwner } from '../transport/publish-outcomes.ts'
 import type { QueueKind } from '../wire/envelope.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import type { Handler } from './handlers.ts'

@@ -8,7 +8,14 @@ import {
   UnroutableError,
 } from '../errors.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
-import type { PublishOwner } from './publisher.ts'
+
+/** The incoming delivery on whose behalf a message is published. */
+export interface PublishOwner {
+  /** Whether its connection is gone, so that the broker delivers it again. */
+  readonly isLost: boolean
+  /** Why. */
+  readonly lostBecause: Error | undefined
+}
 
 export function lostWith({ routingKey }: OutgoingMessage, owner: PublishOwner | undefined): Error {
   const because = owner?.lostBecause

@@ -15,7 +15,7 @@ import { Fifo } from './fifo.ts'
 import { Occasional } from './occasional.ts'
 import { PublishBuffer } from './publish-buffer.ts'
 import { encodePublish } from './publish-frames.ts'
-import { lostWith, OutcomeCounts, refused, unroutable } from './publish-outcomes.ts'
+import { lostWith, OutcomeCounts, type PublishOwner, refused, unroutable } from './publish-outcomes.ts'
 import { Refusals } from './refusals.ts'
 import { type Sent, Unconfirmed } from './unconfirmed.ts'
 
@@ -36,14 +36,6 @@ export interface PublisherEvents {
   onReturned(message: OutgoingMessage): void
   /** Something that an operator should know of. */
   onTrouble(level: 'ERROR' | 'WARNING' | 'NOTICE', text: string): void
-}
-
-/** The incoming delivery on whose behalf a message is published. */
-export interface PublishOwner {
-  /** Whether its connection is gone, so that the broker delivers it again. */
-  readonly isLost: boolean
-  /** Why. */
-  readonly lostBecause: Error | undefined
 }
 
 interface Publish extends Sent {

@@ -9,7 +9,7 @@ import { toJson } from '../../src/observe/body.ts'
 import { ConnectionError } from '../../src/errors.ts'
 import { explain } from '../../src/cli/command-line.ts'
 import { test } from '../bus/bus.ts'
-import { eventail } from './eventail.ts'
+import { Eventail, eventail } from './eventail.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'eventail-cli-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -160,4 +160,10 @@ test('a broker named before the command is the broker of the command', () => {
   expect(normalise(['--url_file', 'my_file', 'dead'])).toEqual(['dead', '--url-file', 'my_file'])
   expect(normalise(['--url=amqp://host', 'dead'])).toEqual(['dead', '--url=amqp://host'])
   expect(normalise(['help', 'publish_event'])).toEqual(['help', 'publish-event'])
+})
+
+test('help that nobody reads any more ends without a complaint', async () => {
+  await using help = new Eventail('', ['--help'])
+  help.child.stdout.destroy()
+  expect(await help.ended).toMatchObject({ code: 0, stderr: '' })
 })
