@@ -31,7 +31,7 @@ interface Sample {
 
 const CANNOT = 64
 const LINGER_MS = 100
-const LATEST_MS = 300_000
+const LATEST_MS = 120_000
 
 /**
  * @returns undefined when it cannot do this scenario
@@ -65,7 +65,9 @@ export async function measure(contender: Contender, each: Case, url: string): Pr
   clearTimeout(timer)
   if (code === CANNOT) return undefined
   if (code !== 0 || begin === undefined || end === undefined)
-    throw new Error(`${name} failed at ${each.scenario} with ${code}: ${stderr}`)
+    throw new Error(
+      `${name} failed at ${each.scenario} with ${code}, ${begin === undefined ? 'before it began' : end === undefined ? 'before its end' : 'after its end'}: ${stderr}`,
+    )
   const { count = each.messages, p50, p99, importMs, startMs } = end.figures
   return {
     cpuUs: (end.cpuNs - begin.cpuNs) / 1000 / count,

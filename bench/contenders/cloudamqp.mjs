@@ -20,6 +20,10 @@ await runByHand(async () => {
     await outgoing.channel(),
   ]
   await publishing.confirmSelect()
+  /** @type {Map<string, (message: any) => unknown>} */
+  const handlers = new Map()
+  // by itself the library loses what arrives together with the broker's answer to the request to consume
+  consuming.deliver = (/** @type {any} */ message) => queueMicrotask(() => handlers.get(message.consumerTag)?.(message))
   return {
     publish: (exchange, key, body, { persistent, ...properties }) =>
       publishing.basicPublish(exchange, key, body, {
@@ -36,7 +40,7 @@ await runByHand(async () => {
     },
     consume: async (queue, prefetch, onMessage) => {
       await consuming.basicQos(prefetch)
-      await consuming.basicConsume(queue, { noAck: false }, (/** @type {any} */ message) =>
+      handlers.set(queue, (message) =>
         onMessage({
           tag: message.deliveryTag,
           body: message.body,
@@ -46,6 +50,7 @@ await runByHand(async () => {
           conversationId: message.properties.headers?.conversation_id,
         }),
       )
+      await consuming.basicConsume(queue, { noAck: false, tag: queue }, () => {})
     },
     ack: (tag, multiple) => consuming.basicAck(tag, multiple),
     close: () => Promise.all([incoming.close(), outgoing.close()]),

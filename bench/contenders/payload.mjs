@@ -1,5 +1,5 @@
 /** What the messages carry, and the codec of those that have none of their own. */
-import { Encoder } from 'cbor-x'
+import { Encoder } from 'cbor-x/encode'
 
 const codec = new Encoder({ useRecords: false, mapsAsObjects: true, tagUint8Array: false })
 
