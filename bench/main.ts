@@ -6,6 +6,7 @@
  *     --contender NAMES     only these
  *     --peer NAME=COMMAND   one more, which is given its task as described in bench/contenders/contender.mjs; may be repeated
  *     --repetitions N       of each, in alternation (5)
+ *     --messages N          that are measured in each run of publish, consume, pipeline and log (20000), after half as many
  *     --full                all combinations of payload, prefetch and kind of queue
  *     --base                only the first case of each scenario
  *     --quick               few messages, once: shows that it works, and measures nothing
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     contender: { type: 'string' },
     peer: { type: 'string', multiple: true, default: [] },
     repetitions: { type: 'string', default: '5' },
+    messages: { type: 'string', default: '20000' },
     full: { type: 'boolean', default: false },
     base: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
@@ -42,7 +44,7 @@ const note = (line: string): void => void process.stderr.write(`${line}\n`)
 const wanted = values.scenario?.split(',')
 const unknown = wanted?.find((name) => !(name in SCENARIOS))
 if (unknown !== undefined) throw new Error(`no scenario '${unknown}': there are ${Object.keys(SCENARIOS).join(', ')}`)
-let cases = casesOf(values.full).filter(({ scenario }) => wanted?.includes(scenario) ?? true)
+let cases = casesOf(values.full, Number(values.messages)).filter(({ scenario }) => wanted?.includes(scenario) ?? true)
 if (values.base || values.quick)
   cases = cases.filter((each, n) => cases.findIndex((other) => other.scenario === each.scenario) === n)
 if (values.quick) cases = cases.map(quickened)

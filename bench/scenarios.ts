@@ -39,24 +39,27 @@ export const BASE: Case = {
   outstanding: 200,
   queues: 'classic',
   messages: 20_000,
-  warmup: 5_000,
+  warmup: 10_000,
   seconds: 3,
 }
 
 /** Each dimension by itself; with `full`, all combinations of payload, prefetch and queue. */
-export function casesOf(isFull: boolean): Case[] {
+export function casesOf(isFull: boolean, messages = BASE.messages): Case[] {
   const flows = isFull ? allFlows() : someFlows()
   const publishes = flows.filter(({ prefetch }) => prefetch === BASE.prefetch)
-  return [
+  const cases: Case[] = [
     ...as('publish', publishes),
     ...as('consume', flows),
-    ...flows,
+    ...as('pipeline', flows),
     { ...BASE, scenario: 'command', outstanding: 1 },
     { ...BASE, scenario: 'command', outstanding: 100 },
     { ...BASE, scenario: 'heavy', size: HEAVY, prefetch: 1, outstanding: 1, messages: 60, warmup: 20 },
     { ...BASE, scenario: 'log', outstanding: 1 },
     { ...BASE, scenario: 'start', messages: 1, warmup: 0, outstanding: 1 },
   ]
+  return cases.map((each) =>
+    each.messages === BASE.messages ? Object.assign(each, { messages, warmup: Math.round(messages / 2) }) : each,
+  )
 }
 
 function someFlows(): Case[] {

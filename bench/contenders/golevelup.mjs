@@ -1,6 +1,7 @@
 /** `@golevelup/nestjs-rabbitmq`, its connection by itself: it acknowledges each message when its handler has ended. */
 import 'reflect-metadata'
 import { AmqpConnection } from '@golevelup/nestjs-rabbitmq'
+import { v7 } from 'uuid'
 import { callForAWhile, cannot, Progress, publishAll, released, task } from './contender.mjs'
 import { decode, encode, payloadOf } from './payload.mjs'
 
@@ -25,17 +26,25 @@ const connection = new AmqpConnection({
 })
 await connection.init()
 
-/** @param {string} routingKey @param {(content: unknown) => Promise<unknown> | void} handle */
+/** @param {string} routingKey @param {(content: unknown, message: import('amqplib').ConsumeMessage) => Promise<unknown> | void} handle */
 const subscribe = (routingKey, handle) =>
   connection.createSubscriber(
-    async (content) => {
-      await handle(content)
+    async (content, message) => {
+      await handle(content, /** @type {import('amqplib').ConsumeMessage} */ (message))
     },
     { exchange: 'events', routingKey, queue: 'bench.events', queueOptions: { durable: true } },
     'handle',
   )
 /** @param {string} routingKey @param {unknown} content */
-const publish = (routingKey, content) => connection.publish('events', routingKey, content, { persistent: true })
+const publish = (routingKey, content, headers = { conversation_id: v7() }) =>
+  connection.publish('events', routingKey, content, {
+    persistent: true,
+    messageId: v7(),
+    timestamp: Math.floor(Date.now() / 1000),
+    appId: 'bench',
+    contentType: 'application/cbor',
+    headers,
+  })
 
 const progress = new Progress()
 switch (scenario) {
@@ -47,8 +56,8 @@ switch (scenario) {
     await progress.finished
     break
   case 'pipeline':
-    await subscribe('Job', async (content) => {
-      await publish('Done', content)
+    await subscribe('Job', async (content, { properties: { headers, messageId } }) => {
+      await publish('Done', content, { conversation_id: headers?.['conversation_id'], causation_id: messageId })
       progress.done()
     })
     await progress.finished

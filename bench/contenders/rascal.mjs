@@ -1,6 +1,7 @@
 /** `rascal`, as its documentation has it: it acknowledges each message by itself. */
 import { once } from 'node:events'
 import rascal from 'rascal'
+import { v7 } from 'uuid'
 import { callForAWhile, cannot, Progress, publishAll, released, task } from './contender.mjs'
 import { decode, encode, payloadOf } from './payload.mjs'
 
@@ -46,7 +47,8 @@ broker.on('error', (error) => process.stderr.write(`${error.stack}\n`))
 
 /** @param {string} name @param {Buffer} body @param {object} options */
 async function publish(name, body, options = CBOR) {
-  const publishing = await broker.publish(name, body, { options })
+  const own = { messageId: v7(), timestamp: Math.floor(Date.now() / 1000), appId: 'bench' }
+  const publishing = await broker.publish(name, body, { options: { ...own, ...options } })
   await once(publishing, 'success')
 }
 
@@ -72,8 +74,9 @@ switch (scenario) {
     await progress.finished
     break
   case 'pipeline':
-    await subscribe('events', async (body) => {
-      await publish('done', encode(decode(body)))
+    await subscribe('events', async (body, { properties: { headers, messageId } }) => {
+      const causes = { conversation_id: headers?.['conversation_id'], causation_id: messageId }
+      await publish('done', encode(decode(body)), { ...CBOR, headers: causes })
       progress.done()
     })
     await progress.finished
