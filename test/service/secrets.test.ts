@@ -33,7 +33,7 @@ test('the password is in no record, on no bus and in no dump, whatever becomes o
   const url = new URL(ownerUrl)
   url.username = user
   url.password = encodeURIComponent(PASSWORD)
-  const options = { ...QUIET, urls: [url.href], onLog: records.onLog }
+  const options = { ...QUIET, urls: [url.href], onLog: records.onLog, declare: 'all' } as const
   const service = defineService({ name: 'keeper', handlers: [onEvent('Any', () => {})] })
   await using worker = await service.start(options)
   await using endpoint = new Endpoint({ ...options, name: 'keeping' })
@@ -120,6 +120,7 @@ test('a stack goes to the logs, and never to a caller', async ({ url, probe }) =
 
 test('a letter that dies and is replayed again and again does not grow, nor does what is published because of it', async ({
   url,
+  ownerUrl,
   probe,
   dead,
 }) => {
@@ -143,7 +144,7 @@ test('a letter that dies and is replayed again and again does not grow, nor does
     sizes.push(JSON.stringify((await dead.next()).properties.headers).length)
     if (round === 3) isMended = true
     await expect.poll(() => probe.counts('growing')).toMatchObject({ messages: 1 })
-    expect(await eventail(url, ['resurrect', 'growing'])).toMatchObject({ code: 0 })
+    expect(await eventail(ownerUrl, ['resurrect', 'growing'])).toMatchObject({ code: 0 })
   }
   // nothing but the digits of times may differ
   expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThan(20)

@@ -157,6 +157,8 @@ describe('a broker that wants client certificates', () => {
       ...QUIET,
       urls: [url.replace('localhost', '127.0.0.1')],
       tls: locked,
+      // nobody else has declared anything at this broker
+      declare: 'all',
     })
     expect(await outcomeOf(worker.publish('Told', 1))).toBe('ok')
     await expect.poll(() => seen).toEqual([1])
