@@ -22,7 +22,7 @@ import { prepare } from './bus.ts'
 import { findContenders } from './contenders.ts'
 import { measure, type Run } from './measure.ts'
 import { type Result, tableOf } from './report.ts'
-import { casesOf, quickened, SCENARIOS, type Scenario, titleOf } from './scenarios.ts'
+import { casesOf, countOf, quickened, SCENARIOS, type Scenario, titleOf } from './scenarios.ts'
 
 const { values } = parseArgs({
   options: {
@@ -44,11 +44,13 @@ const note = (line: string): void => void process.stderr.write(`${line}\n`)
 const wanted = values.scenario?.split(',')
 const unknown = wanted?.find((name) => !(name in SCENARIOS))
 if (unknown !== undefined) throw new Error(`no scenario '${unknown}': there are ${Object.keys(SCENARIOS).join(', ')}`)
-let cases = casesOf(values.full, Number(values.messages)).filter(({ scenario }) => wanted?.includes(scenario) ?? true)
+let cases = casesOf(values.full, countOf('messages', values.messages)).filter(
+  ({ scenario }) => wanted?.includes(scenario) ?? true,
+)
 if (values.base || values.quick)
   cases = cases.filter((each, n) => cases.findIndex((other) => other.scenario === each.scenario) === n)
 if (values.quick) cases = cases.map(quickened)
-const repetitions = values.quick ? 1 : Number(values.repetitions)
+const repetitions = values.quick ? 1 : countOf('repetitions', values.repetitions)
 const contenders = findContenders(values.contender?.split(','), values.peer)
 
 await using broker = await startBroker({ management: true, config: ['management.rates_mode = none'] })

@@ -13,10 +13,10 @@ import { Endpoint } from 'eventail'
 import { type Broker, startBroker } from '../dev/broker.mjs'
 import { type Bus, prepare } from './bus.ts'
 import { measure, memory, sample } from './measure.ts'
-import { BASE } from './scenarios.ts'
+import { BASE, countOf } from './scenarios.ts'
 
 const { values } = parseArgs({ options: { messages: { type: 'string', default: '20000' } } })
-const messages = Number(values.messages)
+const messages = countOf('messages', values.messages)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 const program = (name: string): string => fileURLToPath(new URL(`contenders/${name}.mjs`, import.meta.url))
 

@@ -84,6 +84,14 @@ function as(scenario: Scenario, cases: readonly Case[]): Case[] {
   return cases.map((each) => Object.assign({}, each, { scenario }))
 }
 
+/** @throws Error unless the option is a whole number above zero */
+export function countOf(option: string, text: string): number {
+  const count = Number(text)
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new Error(`--${option} must be a whole number above 0, not '${text}'`)
+  return count
+}
+
 /** The same with so few messages that it shows only whether it works. */
 export function quickened(each: Case): Case {
   const isHeavy = each.scenario === 'heavy'

@@ -1,6 +1,6 @@
 /** `amqp-connection-manager`: amqplib that connects again by itself, otherwise by hand. */
 import { connect } from 'amqp-connection-manager'
-import { runByHand } from './by-hand.mjs'
+import { fromAmqplib, runByHand } from './by-hand.mjs'
 import { task } from './contender.mjs'
 
 await runByHand(async () => {
@@ -22,19 +22,7 @@ await runByHand(async () => {
       for (const key of keys) await consuming.bindQueue(queue, exchange, key)
     },
     consume: async (queue, prefetch, onMessage) => {
-      const receive = (/** @type {import('amqplib').ConsumeMessage} */ message) => {
-        const { messageId, correlationId, replyTo, headers } = message.properties
-        const tag = message.fields.deliveryTag
-        onMessage({
-          tag,
-          body: message.content,
-          messageId,
-          correlationId,
-          replyTo,
-          conversationId: headers?.['conversation_id'],
-        })
-      }
-      await consuming.consume(queue, receive, { prefetch })
+      await consuming.consume(queue, (message) => onMessage(fromAmqplib(message)), { prefetch })
     },
     ack: (tag, multiple) => consuming.ack(/** @type {any} */ ({ fields: { deliveryTag: tag } }), multiple),
     close: () => Promise.all([incoming.close(), outgoing.close()]),

@@ -1,6 +1,6 @@
 /** `amqplib` by hand. */
 import { connect } from 'amqplib'
-import { runByHand } from './by-hand.mjs'
+import { fromAmqplib, runByHand } from './by-hand.mjs'
 import { task } from './contender.mjs'
 
 await runByHand(async () => {
@@ -29,17 +29,7 @@ await runByHand(async () => {
     consume: async (queue, prefetch, onMessage) => {
       await consuming.prefetch(prefetch)
       await consuming.consume(queue, (message) => {
-        if (message === null) return
-        const { messageId, correlationId, replyTo, headers } = message.properties
-        const tag = message.fields.deliveryTag
-        onMessage({
-          tag,
-          body: message.content,
-          messageId,
-          correlationId,
-          replyTo,
-          conversationId: headers?.['conversation_id'],
-        })
+        if (message !== null) onMessage(fromAmqplib(message))
       })
     },
     ack: (tag, multiple) => consuming.ack(/** @type {any} */ ({ fields: { deliveryTag: tag } }), multiple),

@@ -126,6 +126,13 @@ export async function runByHand(connect) {
   await client.close()
 }
 
+/** A message as `amqplib` gives it. @param {import('amqplib').ConsumeMessage} message @returns {Message} */
+export function fromAmqplib({ fields: { deliveryTag }, properties, content }) {
+  const { messageId, correlationId, replyTo, headers } = properties
+  const conversationId = headers?.['conversation_id']
+  return { tag: deliveryTag, body: content, messageId, correlationId, replyTo, conversationId }
+}
+
 /** Publishes with an envelope of its own each time. @param {Client} client */
 function sender(client) {
   return (

@@ -9,7 +9,7 @@ export class ConfirmClock {
   /** Before this, no confirm could be expected. */
   #start = 0
   /** What could not leave, and since when. */
-  #unsent: { readonly oldest: Sent | undefined; readonly since: number } | undefined
+  #unsent: { readonly oldest: Sent; readonly since: number } | undefined
 
   constructor(confirmTimeoutMs: number) {
     this.#confirmTimeoutMs = confirmTimeoutMs
