@@ -45,6 +45,8 @@ export interface PipelineOptions {
   readonly meanwhile?: (fleet: Fleet) => Promise<void>
   /** How often `meanwhile` cuts all connections. @default 0 */
   readonly cuts?: number
+  /** Arguments of Node for the programs. @default [] */
+  readonly nodeArguments?: readonly string[]
   /** What the pipeline does without faults, in messages a second: how soon it must be drained goes by it. */
   readonly undisturbedRate?: number
 }
@@ -255,9 +257,10 @@ class Run {
     const first = Math.floor(Math.random() * nodes.length)
     const urls = [...nodes.slice(first), ...nodes.slice(0, first)].map(({ url }) => `${url}/${this.#vhost}`)
     const options = { ...own, urls, prefetch: PREFETCH, ...(this.#redis && { redis: this.#redis }) }
-    const runner = script.endsWith('.py') ? '/usr/bin/python3' : process.execPath
     const file = fileURLToPath(new URL(script, import.meta.url))
-    return { name, command: [runner, file, JSON.stringify(options)] }
+    const run = [file, JSON.stringify(options)]
+    if (script.endsWith('.py')) return { name, command: ['/usr/bin/python3', ...run] }
+    return { name, command: [process.execPath, ...(this.#options.nodeArguments ?? []), ...run] }
   }
 
   /** Kills at random moments, all of them while messages flow. @returns what kept it from that */
