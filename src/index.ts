@@ -90,6 +90,7 @@ export type { HealthObserver, ObservedWorker, WorkerEvents, WorkerFigures } from
 export { Service, type ServiceClassOptions } from './service/service-class.ts'
 export type { PublishLimit, ServiceSettings, StartOptions } from './service/settings.ts'
 export type { RunningService, WorkerState } from './service/worker.ts'
+export type { Cancel, Clock } from './time/clock.ts'
 export type { Declare } from './topology/plan.ts'
 export type { BrokerTls } from './transport/broker-tls.ts'
 export type { Metadata, ResultStatus } from './wire/envelope.ts'

@@ -2,7 +2,8 @@
  * The outage brake: when a handler has failed so many times in a row, what it depends on is taken to be down. Its messages are then
  * tried one at a time, ever more slowly, and none is given up for it, until one succeeds.
  */
-import { pause } from '../transport/reconnect.ts'
+import type { Clock } from '../time/clock.ts'
+import { pauseBy } from '../time/pause.ts'
 import type { Handler } from './handlers.ts'
 
 /** When the outage brake takes hold. */
@@ -25,7 +26,7 @@ interface State {
   failures: number
   /** Tries that failed since it took hold. */
   failedTries: number
-  /** Until when nobody may try, by the monotonic clock. */
+  /** Until when nobody may try. */
   until: number
   isTrying: boolean
   /** Those who wait for their turn, in order. */
@@ -38,18 +39,18 @@ export class Brake {
   readonly #afterFailures: number
   readonly #maxDelayMs: number
   readonly #tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void
-  readonly #pause: typeof pause
+  readonly #clock: Clock
   readonly #states = new Map<Handler, State>()
 
   constructor(
     { afterFailures, maxDelayMs }: Required<OutageBrake>,
+    clock: Clock,
     tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void,
-    pauseFor = pause,
   ) {
     this.#afterFailures = afterFailures
     this.#maxDelayMs = maxDelayMs
+    this.#clock = clock
     this.#tell = tell
-    this.#pause = pauseFor
   }
 
   /** Whether the messages of a handler are held back. */
@@ -67,7 +68,7 @@ export class Brake {
       if (!state.isTrying) {
         state.isTrying = true
         const turn = this.#turnOf(handler, state)
-        await this.#pause(state.until - performance.now(), ended)
+        await pauseBy(this.#clock, state.until - this.#clock.now(), ended)
         if (!ended.aborted) return turn
         turn.end('neither')
         return undefined
@@ -108,7 +109,7 @@ export class Brake {
     if (!begins && !isTry) return
     if (isTry) state.failedTries += 1
     const delayMs = Math.min(this.#maxDelayMs, FIRST_DELAY_MS * 2 ** Math.min(state.failedTries, 20))
-    state.until = performance.now() + delayMs
+    state.until = this.#clock.now() + delayMs
     if (begins)
       this.#tell(
         'EMERGENCY',

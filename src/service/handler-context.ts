@@ -2,6 +2,7 @@
 import { type Schema, lastWord } from '../contracts/contract.ts'
 import { ContractError, InvalidSettingError, PayloadEncodeError } from '../errors.ts'
 import type { Log, Logger } from '../log/logger.ts'
+import type { Clock } from '../time/clock.ts'
 import type { CommandEnvelope, Envelope, Metadata, ResultStatus } from '../wire/envelope.ts'
 import { publishConfigurationOf, publishOf, sendCommandOf } from './bus.ts'
 import { newId } from '../wire/ids.ts'
@@ -16,6 +17,7 @@ export interface ContextParts {
   readonly messenger: Messenger
   readonly logger: Logger
   readonly timers: Timers
+  readonly clock: Clock
   readonly manualBefore: (delivery: Delivery) => readonly Delivery[]
   /** Acknowledges; where what was published for the message failed, applies the failure policy and rejects. */
   readonly ackOrFail: (delivery: Delivery) => Promise<void>
@@ -177,7 +179,7 @@ export class HandlerContext {
   }
 
   /** What the batch processor needs to know of the worker. */
-  get worker(): Pick<ContextParts, 'atStop' | 'isStopping' | 'prefetch'> {
+  get worker(): Pick<ContextParts, 'atStop' | 'isStopping' | 'prefetch' | 'clock'> {
     return this.#parts
   }
 }

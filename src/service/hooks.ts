@@ -2,6 +2,7 @@
 import { ConnectionError, DeliveryLostError, StoppedError, UnroutableError } from '../errors.ts'
 import { describeError } from '../log/describe-error.ts'
 import type { Logger } from '../log/logger.ts'
+import type { Clock } from '../time/clock.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { busOf } from './bus.ts'
 import type { ReturnedMessage, ServiceContext } from './contexts.ts'
@@ -41,6 +42,8 @@ export interface HookRunnerOptions {
   readonly hooks: Hooks
   readonly messenger: Messenger
   readonly logger: Logger
+  /** Of the timers. */
+  readonly clock: Clock
   /** Aborts when the worker gives up what is not done at the end of its drain time. */
   readonly giveUp: AbortSignal
   /** A hook failed: the service cannot go on. */
@@ -119,7 +122,7 @@ export class HookRunner {
   }
 
   #makeTimers(): Timers {
-    return new Timers((error) => {
+    return new Timers(this.#options.clock, (error) => {
       if (isPassing(error) || error instanceof UnroutableError) return
       const { summary, full } = describeError(error)
       this.#options.logger.write('ALERT', `unexpected error in a timer: ${summary}`, { full })

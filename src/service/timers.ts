@@ -1,53 +1,57 @@
 /** Timers that end with what they belong to: a worker, or one connected period of it. */
 import { InvalidSettingError } from '../errors.ts'
 import { LONGEST_TIMER_MS } from '../options.ts'
+import type { Cancel, Clock } from '../time/clock.ts'
 import type { CancelTimer } from './contexts.ts'
 
 export class Timers {
-  readonly #handles = new Set<NodeJS.Timeout>()
+  readonly #clock: Clock
+  readonly #pending = new Set<Cancel>()
   readonly #onError: (error: unknown) => void
   #ended = false
 
-  constructor(onError: (error: unknown) => void) {
+  constructor(clock: Clock, onError: (error: unknown) => void) {
+    this.#clock = clock
     this.#onError = onError
   }
 
   readonly callLater = (delayMs: number, callback: () => unknown): CancelTimer => {
     checkMs('callLater', delayMs, 0)
     if (this.#ended) return () => {}
-    const handle = setTimeout(() => {
-      this.#handles.delete(handle)
+    const cancel = this.#clock.after(delayMs, () => {
+      this.#pending.delete(cancel)
       void this.#call(callback)
-    }, delayMs)
-    this.#handles.add(handle)
-    return () => this.#cancel(handle)
+    })
+    return this.#keep(cancel)
   }
 
   readonly every = (intervalMs: number, callback: () => unknown): CancelTimer => {
     checkMs('every', intervalMs, 1)
     if (this.#ended) return () => {}
     let running = false
-    const handle = setInterval(() => {
+    const cancel = this.#clock.every(intervalMs, () => {
       if (running) return
       running = true
       void this.#call(callback).finally(() => {
         running = false
       })
-    }, intervalMs)
-    this.#handles.add(handle)
-    return () => this.#cancel(handle)
+    })
+    return this.#keep(cancel)
   }
 
   /** Cancels all timers; those made afterwards never run. */
   end(): void {
     this.#ended = true
-    for (const handle of this.#handles) clearTimeout(handle)
-    this.#handles.clear()
+    for (const cancel of this.#pending) cancel()
+    this.#pending.clear()
   }
 
-  #cancel(handle: NodeJS.Timeout): void {
-    clearTimeout(handle)
-    this.#handles.delete(handle)
+  #keep(cancel: Cancel): CancelTimer {
+    this.#pending.add(cancel)
+    return () => {
+      cancel()
+      this.#pending.delete(cancel)
+    }
   }
 
   async #call(callback: () => unknown): Promise<void> {

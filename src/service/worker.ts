@@ -10,7 +10,7 @@ import type { BrokerUrl } from '../transport/broker-url.ts'
 import { LogChannel } from '../transport/log-channel.ts'
 import { Publisher } from '../transport/publisher.ts'
 import { Backoff, pause, unlessAborted } from '../transport/reconnect.ts'
-import { Brake } from './brake.ts'
+import { Brake, type OutageBrake } from './brake.ts'
 import { busOf } from './bus.ts'
 import type { Bus } from './contexts.ts'
 import { CrashGuard } from './crash-guard.ts'
@@ -128,6 +128,7 @@ export class Worker {
       hooks: options.hooks,
       messenger: this.#messenger,
       logger: this.#logger,
+      clock: settings.clock,
       giveUp: this.#giveUp.signal,
       onFailure: (error, text) => this.fail(error, text),
     })
@@ -371,6 +372,7 @@ export class Worker {
       messenger: this.#messenger,
       logger: this.#logger,
       timers: this.#hooks.timers,
+      clock: settings.clock,
       prefetch: settings.prefetch,
       manualBefore: (delivery) => this.#dispatcher.manualBefore(delivery),
       ackOrFail: (delivery) => this.#dispatcher.ackOrFail(delivery),
@@ -385,15 +387,20 @@ export class Worker {
       service,
       registry,
       policy,
-      brake: settings.outageBrake && new Brake(settings.outageBrake, (level, text) => this.#logger.write(level, text)),
+      brake: settings.outageBrake && this.#makeBrake(settings.outageBrake),
       guard: settings.crashGuard && new CrashGuard(service, settings.crashGuard, this.#logger),
       strikes: new Strikes(settings.retry, this.#logger),
       timeoutMs: settings.handlerTimeoutMs,
+      clock: settings.clock,
       stopping: this.#stopRequest.signal,
       concurrency: settings.concurrency,
       contextOf: (delivery, envelope, payload) => new HandlerContext(parts, delivery, envelope, payload),
       onConfigured: () => void this.#session?.configured(),
       events: this.#events,
     })
+  }
+
+  #makeBrake(brake: Required<OutageBrake>): Brake {
+    return new Brake(brake, this.#options.settings.clock, (level, text) => this.#logger.write(level, text))
   }
 }

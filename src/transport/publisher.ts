@@ -8,6 +8,7 @@
  */
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
 import { BlockedTimeoutError, ConnectionError, StoppedError } from '../errors.ts'
+import type { Clock } from '../time/clock.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { type AmqpConnection, plain, within } from './amqp-connection.ts'
 import { ConfirmClock } from './confirm-clock.ts'
@@ -29,6 +30,8 @@ export interface PublisherSettings {
   /** How long a confirm may take, not counting the time in which the broker blocks publishers. */
   readonly confirmTimeoutMs: number
   readonly blockedTimeoutMs: number
+  /** Of `retryDelayMs`; all else goes by the system's time. */
+  readonly clock: Clock
 }
 
 export interface PublisherEvents {
@@ -64,7 +67,7 @@ export class Publisher {
   readonly #buffer: PublishBuffer
   readonly #unconfirmed = new Unconfirmed<Publish>()
   /** Refused by the broker for now. */
-  readonly #refusals = new Refusals<Publish>()
+  readonly #refusals: Refusals<Publish>
   /** Since when the channel has confirmed nothing. */
   #nothingConfirmedSince = 0
   /** After a channel error: how many of the messages that were unconfirmed then still have to be sent one by one. */
@@ -79,6 +82,7 @@ export class Publisher {
   constructor(settings: PublisherSettings, events: PublisherEvents) {
     this.#settings = settings
     this.#buffer = new PublishBuffer(settings.buffer)
+    this.#refusals = new Refusals(settings.clock)
     this.#clock = new ConfirmClock(settings.confirmTimeoutMs)
     this.#events = events
   }
