@@ -2,6 +2,7 @@
  * The outage brake: when a handler has failed so many times in a row, what it depends on is taken to be down. Its messages are then
  * tried one at a time, ever more slowly, and none is given up for it, until one succeeds.
  */
+import type { Logger } from '../log/logger.ts'
 import type { Clock } from '../time/clock.ts'
 import { pauseBy } from '../time/pause.ts'
 import type { Handler } from './handlers.ts'
@@ -38,19 +39,15 @@ const FIRST_DELAY_MS = 1_000
 export class Brake {
   readonly #afterFailures: number
   readonly #maxDelayMs: number
-  readonly #tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void
+  readonly #logger: Pick<Logger, 'write'>
   readonly #clock: Clock
   readonly #states = new Map<Handler, State>()
 
-  constructor(
-    { afterFailures, maxDelayMs }: Required<OutageBrake>,
-    clock: Clock,
-    tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void,
-  ) {
+  constructor({ afterFailures, maxDelayMs }: Required<OutageBrake>, clock: Clock, logger: Pick<Logger, 'write'>) {
     this.#afterFailures = afterFailures
     this.#maxDelayMs = maxDelayMs
     this.#clock = clock
-    this.#tell = tell
+    this.#logger = logger
   }
 
   /** Whether the messages of a handler are held back. */
@@ -96,7 +93,7 @@ export class Brake {
     const state = this.#states.get(handler)
     if (state === undefined) return
     if (this.isOn(handler))
-      this.#tell('NOTICE', `'${handler.key}' is handled again, after ${state.failures} failures in a row`)
+      this.#logger.write('NOTICE', `'${handler.key}' is handled again, after ${state.failures} failures in a row`)
     this.#states.delete(handler)
     for (const go of state.waiting) go()
   }
@@ -111,7 +108,7 @@ export class Brake {
     const delayMs = Math.min(this.#maxDelayMs, FIRST_DELAY_MS * 2 ** Math.min(state.failedTries, 20))
     state.until = this.#clock.now() + delayMs
     if (begins)
-      this.#tell(
+      this.#logger.write(
         'EMERGENCY',
         `handling '${handler.key}' failed ${state.failures} times in a row: its messages are held back, and tried one at a time`,
       )

@@ -10,7 +10,7 @@ import type { BrokerUrl } from '../transport/broker-url.ts'
 import { LogChannel } from '../transport/log-channel.ts'
 import { Publisher } from '../transport/publisher.ts'
 import { Backoff, pause, unlessAborted } from '../transport/reconnect.ts'
-import { Brake, type OutageBrake } from './brake.ts'
+import { Brake } from './brake.ts'
 import { busOf } from './bus.ts'
 import type { Bus } from './contexts.ts'
 import { CrashGuard } from './crash-guard.ts'
@@ -27,7 +27,7 @@ import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
 import { consumerTimeoutOf, Strikes } from './strikes.ts'
 import { keysText } from './keys-text.ts'
-import { limitStart, remindOfConfiguration } from './waiting.ts'
+import { limitStart, remindOfConfiguration, remindOfStart } from './waiting.ts'
 
 /**
  * Where a worker is in its life.
@@ -70,9 +70,6 @@ export interface WorkerOptions {
   readonly hooks: Hooks
   readonly settings: Settings
 }
-
-/** After this an onStart hook that has not ended is told of. */
-const SLOW_START_MS = 5_000
 
 export class Worker {
   /** Resolves when the worker consumes for the first time; rejects when it stops or fails before. */
@@ -212,14 +209,9 @@ export class Worker {
 
   /** Runs the first hook. One that waits for what only the connection brings must not keep the worker from stopping. */
   async #start(): Promise<void> {
-    const tell = setTimeout(() => {
-      this.#logger.write(
-        'WARNING',
-        'the onStart hook has not ended, and the service connects only then: what it publishes cannot be awaited in it',
-      )
-    }, SLOW_START_MS)
+    const ended = remindOfStart(this.#logger)
     await Promise.race([this.#hooks.run('onStart'), this.#stopRequested])
-    clearTimeout(tell)
+    ended()
   }
 
   async #liveOneSession(broker: BrokerUrl): Promise<void> {
@@ -387,7 +379,7 @@ export class Worker {
       service,
       registry,
       policy,
-      brake: settings.outageBrake && this.#makeBrake(settings.outageBrake),
+      brake: settings.outageBrake && new Brake(settings.outageBrake, settings.clock, this.#logger),
       guard: settings.crashGuard && new CrashGuard(service, settings.crashGuard, this.#logger),
       strikes: new Strikes(settings.retry, this.#logger),
       timeoutMs: settings.handlerTimeoutMs,
@@ -398,9 +390,5 @@ export class Worker {
       onConfigured: () => void this.#session?.configured(),
       events: this.#events,
     })
-  }
-
-  #makeBrake(brake: Required<OutageBrake>): Brake {
-    return new Brake(brake, this.#options.settings.clock, (level, text) => this.#logger.write(level, text))
   }
 }

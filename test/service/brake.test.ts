@@ -18,7 +18,7 @@ function hasty(options: { afterFailures: number; maxDelayMs: number }) {
       return () => {}
     },
   }
-  return { brake: new Brake(options, clock, () => {}), pauses }
+  return { brake: new Brake(options, clock, { write: () => {} }), pauses }
 }
 
 test('pauses grow with the tries that fail, however many were running when it took hold', async () => {
