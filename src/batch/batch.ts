@@ -71,10 +71,10 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
     worker?.atStop(this.#onStop)
     if (worker !== undefined && worker.prefetch < maxEntries) this.#warn(context, worker.prefetch)
     const isStopping = worker?.isStopping() === true
-    if (this.#messages.length >= maxEntries || isStopping) {
-      // its handler returns first: only then the message counts as one to be settled by hand
-      setImmediate(() => this.#flushDue(isStopping))
-    }
+    const isDue = this.#messages.length >= maxEntries || isStopping
+    markWaiting(isDue ? this.#messages : [context], !isDue)
+    // its handler returns first: only then the message counts as one to be settled by hand
+    if (isDue) setImmediate(() => this.#flushDue(isStopping))
     return SETTLE_LATER
   }
 
@@ -83,6 +83,8 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
     this.#forgetClosed()
     const messages = this.#messages.splice(0, this.#options.maxEntries)
     if (messages.length === 0) return
+    markWaiting(messages, false)
+    markWaiting(this.#messages, true)
     // more may have come in one go than a batch takes
     if (this.#messages.length > 0) this.#startTimer()
     try {
@@ -142,6 +144,10 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
       `prefetch is ${prefetch} and a batch takes ${this.#options.maxEntries}: batches end by time-out with ${prefetch} messages at most; raise prefetch`,
     )
   }
+}
+
+function markWaiting(messages: readonly MessageContext[], isWaiting: boolean): void {
+  for (const context of messages) if (context instanceof HandlerContext) context.isWaiting = isWaiting
 }
 
 function workerOf(context: MessageContext): HandlerContext['worker'] | undefined {

@@ -89,7 +89,9 @@ export class Executor {
   async #execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
     const { brake, guard, policy, stopping } = this.#parts
     const untilOver = (): AbortSignal => AbortSignal.any([stopping, delivery.signal])
+    if (brake?.isOn(handler) === true) delivery.isWaiting = true
     const turn = brake === undefined ? NO_TURN : await brake.turn(handler, untilOver)
+    delivery.isWaiting = false
     if (turn === undefined || !delivery.isOpen) {
       // the worker stops while the message waits for its turn; one that was lost meanwhile comes again
       turn?.end('neither')
@@ -250,7 +252,9 @@ export class Executor {
   async #giveBackLater(delivery: Delivery, context: HandlerContext, error: StoreError): Promise<void> {
     // somebody has it in hand, or had it when he died: nothing is wrong with it
     if (error instanceof StoreBusyError) context.log.notice(`${context.routingKey} waits: ${error.message}`)
+    delivery.isWaiting = true
     await pauseBy(this.#parts.clock, GIVE_BACK_MS, this.#parts.stopping)
+    delivery.isWaiting = false
     if (error instanceof StoreBusyError) delivery.nack(true)
     else this.#parts.policy.fail(delivery, error, { isPassing: true })
   }

@@ -168,6 +168,11 @@ export class HandlerContext {
     this.#delivery.isManual = true
   }
 
+  /** Whether nothing becomes of the message before time has passed, or more have come. */
+  set isWaiting(isWaiting: boolean) {
+    this.#delivery.isWaiting = isWaiting
+  }
+
   /** Whether the message is neither settled nor lost. */
   get isOpen(): boolean {
     return this.#delivery.isOpen

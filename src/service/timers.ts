@@ -4,14 +4,22 @@ import { LONGEST_TIMER_MS } from '../options.ts'
 import type { Cancel, Clock } from '../time/clock.ts'
 import type { CancelTimer } from './contexts.ts'
 
+/** A hook that runs, or the callback of a timer. */
+export interface RunningCall {
+  readonly name: string
+}
+
 export class Timers {
   readonly #clock: Clock
+  readonly #running: Set<RunningCall>
   readonly #pending = new Set<Cancel>()
   readonly #onError: (error: unknown) => void
   #ended = false
 
-  constructor(clock: Clock, onError: (error: unknown) => void) {
+  /** @param running has the callbacks that run */
+  constructor(clock: Clock, running: Set<RunningCall>, onError: (error: unknown) => void) {
     this.#clock = clock
+    this.#running = running
     this.#onError = onError
   }
 
@@ -20,7 +28,7 @@ export class Timers {
     if (this.#ended) return () => {}
     const cancel = this.#clock.after(delayMs, () => {
       this.#pending.delete(cancel)
-      void this.#call(callback)
+      void this.#call('callLater', callback)
     })
     return this.#keep(cancel)
   }
@@ -32,7 +40,7 @@ export class Timers {
     const cancel = this.#clock.every(intervalMs, () => {
       if (running) return
       running = true
-      void this.#call(callback).finally(() => {
+      void this.#call('every', callback).finally(() => {
         running = false
       })
     })
@@ -54,11 +62,15 @@ export class Timers {
     }
   }
 
-  async #call(callback: () => unknown): Promise<void> {
+  async #call(name: string, callback: () => unknown): Promise<void> {
+    const call = { name }
+    this.#running.add(call)
     try {
       await callback()
     } catch (error) {
       this.#onError(error)
+    } finally {
+      this.#running.delete(call)
     }
   }
 }

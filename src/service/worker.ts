@@ -19,49 +19,17 @@ import { FailurePolicy } from './failure-policy.ts'
 import { type ContextParts, HandlerContext } from './handler-context.ts'
 import { healthOf, type ServiceHealth } from './health.ts'
 import { HookRunner, type Hooks } from './hooks.ts'
+import { workOf } from './in-hand.ts'
 import { Messenger } from './messenger.ts'
-import { figuresOf, harmless, type WorkerEvents, type WorkerFigures } from './observer.ts'
+import { figuresOf, harmless, type ObservedWorker, type WorkerEvents } from './observer.ts'
 import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
+import type { WorkerState } from './running-service.ts'
 import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
 import { consumerTimeoutOf, Strikes } from './strikes.ts'
 import { keysText } from './keys-text.ts'
 import { limitStart, remindOfConfiguration, remindOfStart } from './waiting.ts'
-
-/**
- * Where a worker is in its life.
- *
- * - `connecting`: it has no connection, or is declaring what it needs; nothing is consumed
- * - `unconfigured`: it consumes configurations only, until a handler of one answers `true`; again after each reconnect
- * - `ready`: it consumes everything
- * - `stopping`: it takes no more, and finishes what is in hand
- * - `stopped`: for good
- */
-export type WorkerState = 'connecting' | 'unconfigured' | 'ready' | 'stopping' | 'stopped'
-
-/** A worker that is running. */
-export interface RunningService extends Bus, AsyncDisposable {
-  /** The logical service. */
-  readonly service: string
-  /** Where it is in its life, now. */
-  readonly state: WorkerState
-  /** Messages that were published and are not confirmed yet. */
-  readonly pendingPublishes: number
-  /** Whether it lives and is ready, and what it lacks, at this moment. */
-  readonly health: () => ServiceHealth
-  /**
-   * Stops: no more messages are taken, those in hand are finished and acknowledged, what was published is confirmed.
-   * What is not done after `drainTimeoutMs` is given back to the broker. May be called again at any time. A
-   * handler must not await it: the stop waits for the handler.
-   * @returns resolves when the worker has stopped; never rejects
-   */
-  readonly stop: () => Promise<void>
-  /** Resolves when the worker has stopped, for whatever reason; never rejects. */
-  readonly stopped: Promise<void>
-  /** Why the worker stopped by itself; undefined while it works, and when it was stopped by `stop()` or `signal`. */
-  readonly failure: Error | undefined
-}
 
 /** What a worker is made of. */
 export interface WorkerOptions {
@@ -130,9 +98,7 @@ export class Worker {
       onFailure: (error, text) => this.fail(error, text),
     })
     this.bus = busOf(this.#messenger, this.#logger.bound(''), this.#hooks.timers)
-    const figures = (): WorkerFigures =>
-      figuresOf(this.#dispatcher, this.#publisher, this.#logChannel, this.#outage.connections)
-    this.#events = settings.health && harmless(settings.health.watch({ service, health: () => this.health(), figures }))
+    this.#events = settings.health && harmless(settings.health.watch(this.#observed()))
     this.#dispatcher = this.#makeDispatcher()
     this.started = new Promise((resolve, reject) => {
       this.#markStarted = resolve
@@ -147,6 +113,16 @@ export class Worker {
       this.#stopRequest.signal.addEventListener('abort', onStop, { once: true })
     })
     this.stopped = this.#live()
+  }
+
+  #observed(): ObservedWorker {
+    return {
+      service: this.#options.service,
+      health: () => this.health(),
+      figures: () => figuresOf(this.#dispatcher, this.#publisher, this.#logChannel, this.#outage.connections),
+      work: () => workOf(this.#dispatcher, this.#hooks, this.#publisher),
+      queues: async () => (await this.#session?.lookAtQueues()) ?? [],
+    }
   }
 
   get pendingPublishes(): number {
