@@ -28,6 +28,7 @@ export {
   InvalidSettingError,
   ManagementError,
   NoHandlerError,
+  NotSettledError,
   PayloadDecodeError,
   PayloadEncodeError,
   PermanentError,

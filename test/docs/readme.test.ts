@@ -20,6 +20,7 @@ beforeAll(() => {
     eventail: [join(root, 'src/index.ts')],
     'eventail/store': [join(root, 'src/store/index.ts')],
     'eventail/health': [join(root, 'src/health/index.ts')],
+    'eventail/testing': [join(root, 'src/testing/index.ts')],
   }
   const compilerOptions = { paths }
   const tsconfig = { extends: join(root, 'tsconfig.json'), compilerOptions, include: ['*.ts'] }
