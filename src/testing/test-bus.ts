@@ -16,6 +16,7 @@ import type { TempStore } from '../store/temp-store.ts'
 import type { Clock } from '../time/clock.ts'
 import { checkPattern } from '../topology/names.ts'
 import { type BusMessage, type DeadLetter, FILTER_NAMES, fits, type MessageFilter } from './bus-message.ts'
+import { type Faults, noFaults } from './faults.ts'
 import { useRabbitmq } from './rabbitmq.ts'
 import { Recorder } from './recorder.ts'
 import { Settling } from './settling.ts'
@@ -103,6 +104,8 @@ export interface TestBus extends AsyncDisposable {
   readonly logs: (filter?: LogFilter) => readonly LogRecord[]
   /** The messages that died so far. */
   readonly deadLetters: (filter?: MessageFilter) => readonly DeadLetter[]
+  /** What can go wrong; on a RabbitMQ each throws. */
+  readonly faults: Faults
   /** Stops the services and the broker. May be called again at any time; never rejects. */
   readonly close: () => Promise<void>
 }
@@ -154,6 +157,7 @@ class RunningBus implements TestBus {
   readonly seed: number
   readonly clock: Clock
   readonly store: TempStore
+  readonly faults: Faults
   readonly publish: Publish
   readonly publishConfiguration: PublishConfiguration
   readonly sendCommand: SendCommand
@@ -176,6 +180,7 @@ class RunningBus implements TestBus {
     this.broker = broker.kind
     this.seed = seed
     this.clock = clock
+    this.faults = noFaults()
     this.store = createMemoryStore({ namespace: 'test:', clock })
     this.#endpoint = new Endpoint({
       name,

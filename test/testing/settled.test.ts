@@ -60,9 +60,9 @@ describe.for(BUSES)('a bus %s', ([, startBus]) => {
       for (const n of upTo(10)) void bus.publish('OrderPlaced', n)
       await bus.settled()
       expect(bus.published({ routingKey: 'OrderConfirmed' })).toHaveLength(round * 10)
-      expect(bus.logs({ service: 'stock', level: 'INFO' }).filter(({ short }) => /^reserved/.test(short))).toHaveLength(
-        round * 10,
-      )
+      expect(
+        bus.logs({ service: 'stock', level: 'INFO' }).filter(({ short }) => short.startsWith('reserved')),
+      ).toHaveLength(round * 10)
     }
     expect(bus.deadLetters()).toEqual([])
   })
