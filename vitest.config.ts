@@ -20,6 +20,7 @@ export default defineConfig({
       { find: /^eventail$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) },
       { find: /^eventail\/store$/, replacement: fileURLToPath(new URL('src/store/index.ts', import.meta.url)) },
       { find: /^eventail\/health$/, replacement: fileURLToPath(new URL('src/health/index.ts', import.meta.url)) },
+      { find: /^eventail\/testing$/, replacement: fileURLToPath(new URL('src/testing/index.ts', import.meta.url)) },
     ],
   },
   test: {

@@ -12,6 +12,7 @@ const GROUPS = [
     index: 'src/index.ts',
     'store/index': 'src/store/index.ts',
     'health/index': 'src/health/index.ts',
+    'testing/index': 'src/testing/index.ts',
     // a thread of its own, which is started by its path beside the code that starts it
     'sync-worker': 'src/endpoint/sync-worker.ts',
   },

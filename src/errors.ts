@@ -227,6 +227,23 @@ export class DeliveryLostError extends EventailError {
   readonly code = 'DELIVERY_LOST'
 }
 
+/** A bus of tests did not come to rest in time: the message names what is still going on. */
+export class NotSettledError extends EventailError {
+  readonly code = 'NOT_SETTLED'
+  /** What is still going on, a line each. */
+  readonly busy: readonly string[]
+  /** Of the bus: with it the same faults come again. */
+  readonly seed: number
+
+  constructor(timeoutMs: number, seed: number, busy: readonly string[]) {
+    super(
+      `not settled after ${timeoutMs} ms (EVENTAIL_TEST_SEED=${seed}):${busy.map((line) => `\n- ${line}`).join('')}`,
+    )
+    this.busy = busy
+    this.seed = seed
+  }
+}
+
 /** The service was stopped, or the endpoint closed, before this could be done. */
 export class StoppedError extends EventailError {
   readonly code = 'STOPPED'

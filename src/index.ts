@@ -28,6 +28,7 @@ export {
   InvalidSettingError,
   ManagementError,
   NoHandlerError,
+  NotSettledError,
   PayloadDecodeError,
   PayloadEncodeError,
   PermanentError,
@@ -86,10 +87,12 @@ export {
 export type { Once, OnceOptions } from './service/once.ts'
 export type { ServiceHealth } from './service/health.ts'
 export type { Hooks } from './service/hooks.ts'
+export type { MessageInHand, MessageState, QueueInUse, Work } from './service/in-hand.ts'
 export type { HealthObserver, ObservedWorker, WorkerEvents, WorkerFigures } from './service/observer.ts'
 export { Service, type ServiceClassOptions } from './service/service-class.ts'
 export type { PublishLimit, ServiceSettings, StartOptions } from './service/settings.ts'
-export type { RunningService, WorkerState } from './service/worker.ts'
+export type { RunningService, WorkerState } from './service/running-service.ts'
+export type { Cancel, Clock } from './time/clock.ts'
 export type { Declare } from './topology/plan.ts'
 export type { BrokerTls } from './transport/broker-tls.ts'
 export type { Metadata, ResultStatus } from './wire/envelope.ts'

@@ -121,6 +121,7 @@ test('every file of src says at its top what it answers for', () => {
 test.for([
   ['index.ts', 40],
   ['store/index.ts', 5],
+  ['testing/index.ts', 10],
 ] as const)('every name that %s exports has a doc comment where it is declared', ([path, least]) => {
   const exported = exportsOf(path)
   const wanting = exported.filter((one) => !isDocumented(one.name, textOf(one.path)))
@@ -182,7 +183,7 @@ function codeOf(text: string): string {
 
 /** Whether the first declaration of the name follows a doc comment. */
 function isDocumented(name: string, text: string): boolean {
-  const declaration = new RegExp(`^export (?:abstract )?(?:class|interface|type|function|const) ${name}\\b`, 'm')
+  const declaration = new RegExp(`^export (?:abstract |async )?(?:class|interface|type|function|const) ${name}\\b`, 'm')
   const before = text.slice(0, text.search(declaration)).trimEnd()
   return declaration.test(text) && before.endsWith('*/') && before.lastIndexOf('/**') > before.lastIndexOf('\nimport ')
 }

@@ -9,6 +9,7 @@ import { checkFunction, checkOptions, checkWhole, LONGEST_TIMER_MS } from '../op
 import { describeError } from '../log/describe-error.ts'
 import { type MessageContext, SETTLE_LATER, type SettleLater } from '../service/contexts.ts'
 import { HandlerContext } from '../service/handler-context.ts'
+import { type Cancel, SYSTEM_CLOCK } from '../time/clock.ts'
 
 /** When a batch is handled, and how. `C` is the context of the handlers that push into it. */
 export interface BatchOptions<C extends MessageContext> {
@@ -45,7 +46,8 @@ export function createBatch<C extends MessageContext>(options: BatchOptions<C>):
 class BatchProcessor<C extends MessageContext> implements Batch<C> {
   readonly #options: BatchOptions<C>
   #messages: C[] = []
-  #timer: NodeJS.Timeout | undefined
+  /** Of the first message. */
+  #timer: Cancel | undefined
   #warned = false
 
   constructor(options: BatchOptions<C>) {
@@ -65,23 +67,24 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
     this.#messages.push(context)
     this.#startTimer()
     context.signal.addEventListener('abort', () => this.#forget(context), { once: true })
-    const worker = context instanceof HandlerContext ? context.worker : undefined
+    const worker = workerOf(context)
     worker?.atStop(this.#onStop)
     if (worker !== undefined && worker.prefetch < maxEntries) this.#warn(context, worker.prefetch)
     const isStopping = worker?.isStopping() === true
-    if (this.#messages.length >= maxEntries || isStopping) {
-      // its handler returns first: only then the message counts as one to be settled by hand
-      setImmediate(() => this.#flushDue(isStopping))
-    }
+    const isDue = this.#messages.length >= maxEntries || isStopping
+    markWaiting(isDue ? this.#messages : [context], !isDue)
+    // its handler returns first: only then the message counts as one to be settled by hand
+    if (isDue) setImmediate(() => this.#flushDue(isStopping))
     return SETTLE_LATER
   }
 
   readonly flush = async (): Promise<void> => {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    this.#endTimer()
     this.#forgetClosed()
     const messages = this.#messages.splice(0, this.#options.maxEntries)
     if (messages.length === 0) return
+    markWaiting(messages, false)
+    markWaiting(this.#messages, true)
     // more may have come in one go than a batch takes
     if (this.#messages.length > 0) this.#startTimer()
     try {
@@ -96,7 +99,14 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
   readonly #onStop = (): void => this.#flushDue(true)
 
   #startTimer(): void {
-    this.#timer ??= setTimeout(() => void this.flush(), this.#options.timeoutMs)
+    const [first] = this.#messages
+    const clock = (first && workerOf(first)?.clock) ?? SYSTEM_CLOCK
+    this.#timer ??= clock.after(this.#options.timeoutMs, () => void this.flush())
+  }
+
+  #endTimer(): void {
+    this.#timer?.()
+    this.#timer = undefined
   }
 
   /** Handles every full batch, and at a stop the rest as well. */
@@ -119,9 +129,7 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
 
   #forget(context: C): void {
     this.#messages = this.#messages.filter((message) => message !== context)
-    if (this.#messages.length > 0) return
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    if (this.#messages.length === 0) this.#endTimer()
   }
 
   /** One whose handler failed after it was pushed has gone back to the broker. */
@@ -136,6 +144,14 @@ class BatchProcessor<C extends MessageContext> implements Batch<C> {
       `prefetch is ${prefetch} and a batch takes ${this.#options.maxEntries}: batches end by time-out with ${prefetch} messages at most; raise prefetch`,
     )
   }
+}
+
+function markWaiting(messages: readonly MessageContext[], isWaiting: boolean): void {
+  for (const context of messages) if (context instanceof HandlerContext) context.isWaiting = isWaiting
+}
+
+function workerOf(context: MessageContext): HandlerContext['worker'] | undefined {
+  return context instanceof HandlerContext ? context.worker : undefined
 }
 
 function isOpen(context: MessageContext): boolean {

@@ -8,6 +8,7 @@ import type { BrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
 import { ensureExchanges } from '../transport/declaring.ts'
 import { Publisher } from '../transport/publisher.ts'
+import { SYSTEM_CLOCK } from '../time/clock.ts'
 import { EXCHANGES } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import type { PayloadFormat } from '../wire/payload.ts'
@@ -20,6 +21,7 @@ const PUBLISHER = {
   retryDelayMs: undefined,
   confirmTimeoutMs: 30_000,
   blockedTimeoutMs: 3_600_000,
+  clock: SYSTEM_CLOCK,
 }
 const MAX_PAYLOAD_BYTES = 128 * MIB
 const ANSWER_MS = 5_000

@@ -59,7 +59,7 @@ interface Other {
 }
 
 /** `timeoutMs` is for closing as well; nobody could be told anything while the thread blocks. */
-const UNUSED_NAMES = ['signal', 'onLog', 'drainTimeoutMs'] as const
+const UNUSED_NAMES = ['signal', 'onLog', 'clock', 'drainTimeoutMs'] as const
 /** A time within the time of the call, so that the thread can close by itself. */
 const CLOSE_SHARE = 0.8
 

@@ -61,10 +61,31 @@ export class ManagementApi {
 
   /** @param path below `/api/` @throws ManagementError */
   async get(path: string): Promise<unknown> {
+    const response = await this.#ask('GET', path)
+    try {
+      return await response.json()
+    } catch (error) {
+      throw new ManagementError(`what answers at ${this.address} is no management API of RabbitMQ`, { cause: error })
+    }
+  }
+
+  /** Makes something, or changes it. @param path below `/api/` @throws ManagementError */
+  async put(path: string, value: object): Promise<void> {
+    await this.#ask('PUT', path, JSON.stringify(value))
+  }
+
+  /** @param path below `/api/` @throws ManagementError, also when there is no such thing */
+  async delete(path: string): Promise<void> {
+    await this.#ask('DELETE', path)
+  }
+
+  async #ask(method: 'GET' | 'PUT' | 'DELETE', path: string, body?: string): Promise<Response> {
     let response: Response
     try {
       response = await fetch(`${this.#base}/${path}`, {
-        headers: { authorization: this.#authorization },
+        method,
+        ...(body !== undefined && { body }),
+        headers: { authorization: this.#authorization, 'content-type': 'application/json' },
         signal: AbortSignal.timeout(TIMEOUT_MS),
       })
     } catch (error) {
@@ -78,11 +99,7 @@ export class ManagementApi {
       )
     if (!response.ok)
       throw new ManagementError(`the management API at ${this.address} answered ${response.status} to ${path}`)
-    try {
-      return await response.json()
-    } catch (error) {
-      throw new ManagementError(`what answers at ${this.address} is no management API of RabbitMQ`, { cause: error })
-    }
+    return response
   }
 }
 

@@ -2,7 +2,9 @@
  * The outage brake: when a handler has failed so many times in a row, what it depends on is taken to be down. Its messages are then
  * tried one at a time, ever more slowly, and none is given up for it, until one succeeds.
  */
-import { pause } from '../transport/reconnect.ts'
+import type { Logger } from '../log/logger.ts'
+import type { Clock } from '../time/clock.ts'
+import { pauseBy } from '../time/pause.ts'
 import type { Handler } from './handlers.ts'
 
 /** When the outage brake takes hold. */
@@ -25,7 +27,7 @@ interface State {
   failures: number
   /** Tries that failed since it took hold. */
   failedTries: number
-  /** Until when nobody may try, by the monotonic clock. */
+  /** Until when nobody may try. */
   until: number
   isTrying: boolean
   /** Those who wait for their turn, in order. */
@@ -37,19 +39,15 @@ const FIRST_DELAY_MS = 1_000
 export class Brake {
   readonly #afterFailures: number
   readonly #maxDelayMs: number
-  readonly #tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void
-  readonly #pause: typeof pause
+  readonly #logger: Pick<Logger, 'write'>
+  readonly #clock: Clock
   readonly #states = new Map<Handler, State>()
 
-  constructor(
-    { afterFailures, maxDelayMs }: Required<OutageBrake>,
-    tell: (level: 'EMERGENCY' | 'NOTICE', text: string) => void,
-    pauseFor = pause,
-  ) {
+  constructor({ afterFailures, maxDelayMs }: Required<OutageBrake>, clock: Clock, logger: Pick<Logger, 'write'>) {
     this.#afterFailures = afterFailures
     this.#maxDelayMs = maxDelayMs
-    this.#tell = tell
-    this.#pause = pauseFor
+    this.#clock = clock
+    this.#logger = logger
   }
 
   /** Whether the messages of a handler are held back. */
@@ -67,7 +65,7 @@ export class Brake {
       if (!state.isTrying) {
         state.isTrying = true
         const turn = this.#turnOf(handler, state)
-        await this.#pause(state.until - performance.now(), ended)
+        await pauseBy(this.#clock, state.until - this.#clock.now(), ended)
         if (!ended.aborted) return turn
         turn.end('neither')
         return undefined
@@ -95,7 +93,7 @@ export class Brake {
     const state = this.#states.get(handler)
     if (state === undefined) return
     if (this.isOn(handler))
-      this.#tell('NOTICE', `'${handler.key}' is handled again, after ${state.failures} failures in a row`)
+      this.#logger.write('NOTICE', `'${handler.key}' is handled again, after ${state.failures} failures in a row`)
     this.#states.delete(handler)
     for (const go of state.waiting) go()
   }
@@ -108,9 +106,9 @@ export class Brake {
     if (!begins && !isTry) return
     if (isTry) state.failedTries += 1
     const delayMs = Math.min(this.#maxDelayMs, FIRST_DELAY_MS * 2 ** Math.min(state.failedTries, 20))
-    state.until = performance.now() + delayMs
+    state.until = this.#clock.now() + delayMs
     if (begins)
-      this.#tell(
+      this.#logger.write(
         'EMERGENCY',
         `handling '${handler.key}' failed ${state.failures} times in a row: its messages are held back, and tried one at a time`,
       )

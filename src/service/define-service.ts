@@ -9,7 +9,8 @@ import { HOOK_NAMES, type Hooks } from './hooks.ts'
 import { Registry } from './registry.ts'
 import { runUntilStopped } from './run.ts'
 import { resolveSettings, SETTING_NAMES, START_NAMES, type ServiceSettings, type StartOptions } from './settings.ts'
-import { type RunningService, Worker } from './worker.ts'
+import type { RunningService } from './running-service.ts'
+import { Worker } from './worker.ts'
 
 /** What a service is: its name, its handlers and hooks, and its settings. */
 export interface ServiceOptions extends ServiceSettings {

@@ -24,6 +24,8 @@ export class Delivery implements PublishOwner {
   begunAt: number | undefined
   /** Whether its handler was called and has not ended. */
   isRunning = false
+  /** Whether nothing becomes of it before time has passed, or something else has happened. */
+  isWaiting = false
   lostBecause: Error | undefined
   /** Who handles it, as soon as that is known. */
   handler: Handler | undefined

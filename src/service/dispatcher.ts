@@ -32,6 +32,7 @@ export class Dispatcher {
   readonly #open = new Set<Delivery>()
   readonly #queue = new Fifo<Delivery>()
   #running = 0
+  #runningOn: readonly Delivery[] = []
   #idle: (() => void)[] = []
 
   constructor(options: DispatcherOptions) {
@@ -56,7 +57,16 @@ export class Dispatcher {
     const delivery = new Delivery(queue, message, acknowledger, (closed) => this.#onClosed(closed))
     this.#open.add(delivery)
     if (this.#running < this.#options.concurrency) void this.#work(delivery)
-    else this.#queue.push(delivery)
+    else {
+      delivery.isWaiting = true
+      this.#queue.push(delivery)
+    }
+  }
+
+  /** Deliveries that are not open any more, and whose handlers have not ended. */
+  get runningOn(): readonly Delivery[] {
+    this.#runningOn = this.#runningOn.filter(({ isRunning }) => isRunning)
+    return this.#runningOn
   }
 
   /** Resolves when every delivery is settled, and every handler has ended, also of those that it settled itself before. */
@@ -123,6 +133,7 @@ export class Dispatcher {
 
   #onClosed(delivery: Delivery): void {
     this.#open.delete(delivery)
+    if (delivery.isRunning) this.#runningOn = [...this.runningOn, delivery]
     const { outcome, queue, handler } = delivery
     if (outcome !== undefined) this.#options.events?.settled?.(outcome, queue, handler)
     // settled or lost: this process lives, and so the message kills nobody
@@ -141,6 +152,7 @@ export class Dispatcher {
   async #work(first: Delivery): Promise<void> {
     this.#running += 1
     for (let next: Delivery | undefined = first; next !== undefined; next = this.#queue.shift()) {
+      next.isWaiting = false
       if (next.isOpen) await this.#handle(next)
     }
     this.#running -= 1

@@ -2,7 +2,6 @@
  * Running one handler for one delivery: its time limit, its turn while the outage brake is on, once per message where that is asked
  * for, its result, and what becomes of its message.
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import {
   CommandError,
   HandlerTimeoutError,
@@ -12,6 +11,8 @@ import {
   StoreError,
   UnroutableError,
 } from '../errors.ts'
+import type { Clock } from '../time/clock.ts'
+import { pauseBy } from '../time/pause.ts'
 import type { Brake, Turn } from './brake.ts'
 import { SETTLE_LATER } from './contexts.ts'
 import type { Admission, CrashGuard } from './crash-guard.ts'
@@ -33,6 +34,8 @@ export interface ExecutionParts {
   readonly watch: LoopWatch
   /** For handlers that have none of their own; Infinity for none. */
   readonly timeoutMs: number
+  /** Of pauses; the time of handlers is the system's. */
+  readonly clock: Clock
   /** Aborts when the worker stops. */
   readonly stopping: AbortSignal
   /** A configuration handler answered true. */
@@ -86,7 +89,9 @@ export class Executor {
   async #execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
     const { brake, guard, policy, stopping } = this.#parts
     const untilOver = (): AbortSignal => AbortSignal.any([stopping, delivery.signal])
+    if (brake?.isOn(handler) === true) delivery.isWaiting = true
     const turn = brake === undefined ? NO_TURN : await brake.turn(handler, untilOver)
+    delivery.isWaiting = false
     if (turn === undefined || !delivery.isOpen) {
       // the worker stops while the message waits for its turn; one that was lost meanwhile comes again
       turn?.end('neither')
@@ -247,7 +252,9 @@ export class Executor {
   async #giveBackLater(delivery: Delivery, context: HandlerContext, error: StoreError): Promise<void> {
     // somebody has it in hand, or had it when he died: nothing is wrong with it
     if (error instanceof StoreBusyError) context.log.notice(`${context.routingKey} waits: ${error.message}`)
-    await delay(GIVE_BACK_MS, undefined, { signal: this.#parts.stopping }).catch(() => {})
+    delivery.isWaiting = true
+    await pauseBy(this.#parts.clock, GIVE_BACK_MS, this.#parts.stopping)
+    delivery.isWaiting = false
     if (error instanceof StoreBusyError) delivery.nack(true)
     else this.#parts.policy.fail(delivery, error, { isPassing: true })
   }

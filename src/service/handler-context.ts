@@ -2,6 +2,7 @@
 import { type Schema, lastWord } from '../contracts/contract.ts'
 import { ContractError, InvalidSettingError, PayloadEncodeError } from '../errors.ts'
 import type { Log, Logger } from '../log/logger.ts'
+import type { Clock } from '../time/clock.ts'
 import type { CommandEnvelope, Envelope, Metadata, ResultStatus } from '../wire/envelope.ts'
 import { publishConfigurationOf, publishOf, sendCommandOf } from './bus.ts'
 import { newId } from '../wire/ids.ts'
@@ -16,6 +17,7 @@ export interface ContextParts {
   readonly messenger: Messenger
   readonly logger: Logger
   readonly timers: Timers
+  readonly clock: Clock
   readonly manualBefore: (delivery: Delivery) => readonly Delivery[]
   /** Acknowledges; where what was published for the message failed, applies the failure policy and rejects. */
   readonly ackOrFail: (delivery: Delivery) => Promise<void>
@@ -166,6 +168,11 @@ export class HandlerContext {
     this.#delivery.isManual = true
   }
 
+  /** Whether nothing becomes of the message before time has passed, or more have come. */
+  set isWaiting(isWaiting: boolean) {
+    this.#delivery.isWaiting = isWaiting
+  }
+
   /** Whether the message is neither settled nor lost. */
   get isOpen(): boolean {
     return this.#delivery.isOpen
@@ -177,7 +184,7 @@ export class HandlerContext {
   }
 
   /** What the batch processor needs to know of the worker. */
-  get worker(): Pick<ContextParts, 'atStop' | 'isStopping' | 'prefetch'> {
+  get worker(): Pick<ContextParts, 'atStop' | 'isStopping' | 'prefetch' | 'clock'> {
     return this.#parts
   }
 }

@@ -1,7 +1,7 @@
 /** What a worker says of its health: whether it lives, whether it is ready, and what it lacks, in words. */
 import { EventailError } from '../errors.ts'
 import type { Session } from './session.ts'
-import type { WorkerState } from './worker.ts'
+import type { WorkerState } from './running-service.ts'
 
 /** The health of a worker at one moment: plain data. */
 export interface ServiceHealth {

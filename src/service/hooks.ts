@@ -2,12 +2,13 @@
 import { ConnectionError, DeliveryLostError, StoppedError, UnroutableError } from '../errors.ts'
 import { describeError } from '../log/describe-error.ts'
 import type { Logger } from '../log/logger.ts'
+import type { Clock } from '../time/clock.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { busOf } from './bus.ts'
 import type { ReturnedMessage, ServiceContext } from './contexts.ts'
 import type { Messenger } from './messenger.ts'
 import { returnedMessage } from './returned.ts'
-import { Timers } from './timers.ts'
+import { type RunningCall, Timers } from './timers.ts'
 
 /**
  * The hooks of a service; each may be asynchronous. One that throws stops the service (EMERGENCY), unless it does so
@@ -41,6 +42,8 @@ export interface HookRunnerOptions {
   readonly hooks: Hooks
   readonly messenger: Messenger
   readonly logger: Logger
+  /** Of the timers. */
+  readonly clock: Clock
   /** Aborts when the worker gives up what is not done at the end of its drain time. */
   readonly giveUp: AbortSignal
   /** A hook failed: the service cannot go on. */
@@ -50,6 +53,8 @@ export interface HookRunnerOptions {
 export class HookRunner {
   /** Timers that live as long as the worker. */
   readonly timers: Timers
+  /** The hooks that run, and the callbacks of timers. */
+  readonly running = new Set<RunningCall>()
   readonly #options: HookRunnerOptions
   readonly #sessionTimers: Timers[] = []
   #hasFailed = false
@@ -91,6 +96,8 @@ export class HookRunner {
       logger.write('ERROR', text, { conversationId })
       return
     }
+    const call = { name: 'onReturned' }
+    this.running.add(call)
     try {
       await hooks.onReturned(returned, this.#contextWith(this.timers, giveUp, conversationId))
     } catch (error) {
@@ -100,10 +107,14 @@ export class HookRunner {
         error,
         `the onReturned hook failed for '${routingKey}', and the service stops: ${describeError(error).summary}`,
       )
+    } finally {
+      this.running.delete(call)
     }
   }
 
   async #run(name: 'onStart' | 'onReady' | 'onUnconfigured' | 'onStop', context: ServiceContext): Promise<void> {
+    const call = { name }
+    this.running.add(call)
     try {
       await this.#options.hooks[name]?.(context)
     } catch (error) {
@@ -115,11 +126,13 @@ export class HookRunner {
           error,
           `the ${name} hook failed, and the service stops: ${describeError(error).summary}`,
         )
+    } finally {
+      this.running.delete(call)
     }
   }
 
   #makeTimers(): Timers {
-    return new Timers((error) => {
+    return new Timers(this.#options.clock, this.running, (error) => {
       if (isPassing(error) || error instanceof UnroutableError) return
       const { summary, full } = describeError(error)
       this.#options.logger.write('ALERT', `unexpected error in a timer: ${summary}`, { full })

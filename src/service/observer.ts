@@ -5,6 +5,7 @@ import type { QueueKind } from '../wire/envelope.ts'
 import type { DeliveryOutcome } from './delivery.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Handler } from './handlers.ts'
+import type { QueueInUse, Work } from './in-hand.ts'
 import type { ServiceHealth } from './health.ts'
 
 /** What `start` and `run` take as `health`: a health server, or something of your own. */
@@ -22,6 +23,13 @@ export interface ObservedWorker {
   readonly service: string
   readonly health: () => ServiceHealth
   readonly figures: () => WorkerFigures
+  /** What it has to do, now. */
+  readonly work: () => Work
+  /**
+   * Looks at its queues, on the channel that it consumes on: what the broker had delivered before has arrived then.
+   * @returns none while it has no connection; rejects when the connection is lost meanwhile
+   */
+  readonly queues: () => Promise<readonly QueueInUse[]>
 }
 
 /** What an observer is told, at the moment when it happens. */

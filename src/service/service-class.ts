@@ -16,7 +16,7 @@ import type {
 import { defineService, type ServiceDefinition } from './define-service.ts'
 import { type Handler, onCommand, onConfiguration, onEvent, onResult } from './handlers.ts'
 import { type ServiceSettings, SETTING_NAMES, type StartOptions } from './settings.ts'
-import type { RunningService } from './worker.ts'
+import type { RunningService } from './running-service.ts'
 
 /** What a service by inheritance is: its name, what it subscribes to, and its settings. */
 export interface ServiceClassOptions extends ServiceSettings {

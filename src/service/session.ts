@@ -16,6 +16,7 @@ import type { Publisher } from '../transport/publisher.ts'
 import type { QueueKind } from '../wire/envelope.ts'
 import { ConsumerWatch, type Watched } from './consumer-watch.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { QueueInUse } from './in-hand.ts'
 import type { Settings } from './settings.ts'
 
 /** How long a connection may take to close properly. */
@@ -130,6 +131,26 @@ export class Session {
 
   get #isShut(): boolean {
     return this.#gate === 'shut'
+  }
+
+  /**
+   * Asks for what waits in the queues, twice. The broker's channel may answer the first question before it sends what a queue has given
+   * it meanwhile, but not the second: whatever had been delivered before has arrived then.
+   */
+  async lookAtQueues(): Promise<readonly QueueInUse[]> {
+    const channel = this.#channel
+    if (channel === undefined) return []
+    const look = (): Promise<readonly QueueInUse[]> =>
+      Promise.all(
+        this.#queues.map(async ({ plan: { kind }, name }) => ({
+          kind,
+          name,
+          isConsumed: channel.consumes(kind),
+          ready: await channel.waitingIn(name),
+        })),
+      )
+    await look()
+    return look()
   }
 
   /** Begins to consume events and commands. Does nothing when that was done. */

@@ -11,6 +11,7 @@ import {
 } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { LEVELS, type LevelName } from '../log/levels.ts'
+import { checkClock, type Clock, SYSTEM_CLOCK } from '../time/clock.ts'
 import type { Declare } from '../topology/plan.ts'
 import { type BrokerTls, checkTls, readTls } from '../transport/broker-tls.ts'
 import { type BrokerUrl, parseBrokerUrl, parseBrokerUrls } from '../transport/broker-url.ts'
@@ -142,6 +143,13 @@ export interface StartOptions extends ServiceSettings {
   readonly onLog?: (record: LogRecord) => void
   /** Who is told of the health of this worker from its beginning: what `startHealthServer` of `eventail/health` gives. */
   readonly health?: HealthObserver
+  /**
+   * For tests: the time by which `callLater`, `every`, the time-outs of batches, `publishRetryDelayMs`, the pauses of the outage brake and
+   * those of `once` go. What watches over the network and over handlers goes by the system's time always: heartbeats, reconnecting,
+   * confirms, `handlerTimeoutMs`, `drainTimeoutMs` and the like.
+   * @default the system's time
+   */
+  readonly clock?: Clock
 }
 
 export interface Settings {
@@ -151,6 +159,7 @@ export interface Settings {
   readonly stderrLevel: LevelName | 'NONE'
   readonly onLog: ((record: LogRecord) => void) | undefined
   readonly health: HealthObserver | undefined
+  readonly clock: Clock
   readonly prefetch: number
   readonly concurrency: number
   readonly retry: RetryPolicy
@@ -203,18 +212,26 @@ export const SETTING_NAMES: readonly (keyof ServiceSettings)[] = [
 ]
 type StartName = Exclude<keyof StartOptions, keyof ServiceSettings>
 /** The names of those of them that endpoints have too. */
-export const BUS_START_NAMES = ['urls', 'tls', 'signal', 'stderrLevel', 'onLog'] as const satisfies readonly StartName[]
+export const BUS_START_NAMES = [
+  'urls',
+  'tls',
+  'signal',
+  'stderrLevel',
+  'onLog',
+  'clock',
+] as const satisfies readonly StartName[]
 /** The names of what only `start` and `run` take. */
 export const START_NAMES: readonly StartName[] = [...BUS_START_NAMES, 'health']
 
 /** @throws InvalidSettingError that names the setting */
 export function resolveSettings(options: StartOptions): Settings {
   checkOptions('options', options, [...START_NAMES, ...SETTING_NAMES])
-  const { tls, signal, onLog, health, exclusiveQueues = false, concurrency = Infinity } = options
+  const { tls, signal, onLog, health, clock = SYSTEM_CLOCK, exclusiveQueues = false, concurrency = Infinity } = options
   if (tls !== undefined) checkTls(tls)
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
   if (onLog !== undefined) checkFunction('onLog', onLog)
+  checkClock(clock)
   checkBoolean('exclusiveQueues', exclusiveQueues)
   const { keepConfiguration = false, startTimeoutMs = Infinity } = options
   checkBoolean('keepConfiguration', keepConfiguration)
@@ -229,6 +246,7 @@ export function resolveSettings(options: StartOptions): Settings {
     stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
     onLog,
     health: health === undefined ? undefined : observerOf(health),
+    clock,
     prefetch: checkWhole('prefetch', options.prefetch ?? 3, 1, 65_535),
     concurrency: concurrency === Infinity ? concurrency : checkWhole('concurrency', concurrency, 1),
     retry: retryOf(options.retry ?? 'once'),
@@ -254,13 +272,14 @@ export function resolveSettings(options: StartOptions): Settings {
 
 /** What the publisher takes of them. */
 export function publisherSettingsOf(settings: Settings): PublisherSettings {
-  const { publishWindow, publishBuffer, publishRetryDelayMs, confirmTimeoutMs, blockedTimeoutMs } = settings
+  const { publishWindow, publishBuffer, publishRetryDelayMs, confirmTimeoutMs, blockedTimeoutMs, clock } = settings
   return {
     window: publishWindow,
     buffer: publishBuffer,
     retryDelayMs: publishRetryDelayMs,
     confirmTimeoutMs,
     blockedTimeoutMs,
+    clock,
   }
 }
 

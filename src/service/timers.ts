@@ -1,60 +1,76 @@
 /** Timers that end with what they belong to: a worker, or one connected period of it. */
 import { InvalidSettingError } from '../errors.ts'
 import { LONGEST_TIMER_MS } from '../options.ts'
+import type { Cancel, Clock } from '../time/clock.ts'
 import type { CancelTimer } from './contexts.ts'
 
+/** A hook that runs, or the callback of a timer. */
+export interface RunningCall {
+  readonly name: string
+}
+
 export class Timers {
-  readonly #handles = new Set<NodeJS.Timeout>()
+  readonly #clock: Clock
+  readonly #running: Set<RunningCall>
+  readonly #pending = new Set<Cancel>()
   readonly #onError: (error: unknown) => void
   #ended = false
 
-  constructor(onError: (error: unknown) => void) {
+  /** @param running has the callbacks that run */
+  constructor(clock: Clock, running: Set<RunningCall>, onError: (error: unknown) => void) {
+    this.#clock = clock
+    this.#running = running
     this.#onError = onError
   }
 
   readonly callLater = (delayMs: number, callback: () => unknown): CancelTimer => {
     checkMs('callLater', delayMs, 0)
     if (this.#ended) return () => {}
-    const handle = setTimeout(() => {
-      this.#handles.delete(handle)
-      void this.#call(callback)
-    }, delayMs)
-    this.#handles.add(handle)
-    return () => this.#cancel(handle)
+    const cancel = this.#clock.after(delayMs, () => {
+      this.#pending.delete(cancel)
+      void this.#call('callLater', callback)
+    })
+    return this.#keep(cancel)
   }
 
   readonly every = (intervalMs: number, callback: () => unknown): CancelTimer => {
     checkMs('every', intervalMs, 1)
     if (this.#ended) return () => {}
     let running = false
-    const handle = setInterval(() => {
+    const cancel = this.#clock.every(intervalMs, () => {
       if (running) return
       running = true
-      void this.#call(callback).finally(() => {
+      void this.#call('every', callback).finally(() => {
         running = false
       })
-    }, intervalMs)
-    this.#handles.add(handle)
-    return () => this.#cancel(handle)
+    })
+    return this.#keep(cancel)
   }
 
   /** Cancels all timers; those made afterwards never run. */
   end(): void {
     this.#ended = true
-    for (const handle of this.#handles) clearTimeout(handle)
-    this.#handles.clear()
+    for (const cancel of this.#pending) cancel()
+    this.#pending.clear()
   }
 
-  #cancel(handle: NodeJS.Timeout): void {
-    clearTimeout(handle)
-    this.#handles.delete(handle)
+  #keep(cancel: Cancel): CancelTimer {
+    this.#pending.add(cancel)
+    return () => {
+      cancel()
+      this.#pending.delete(cancel)
+    }
   }
 
-  async #call(callback: () => unknown): Promise<void> {
+  async #call(name: string, callback: () => unknown): Promise<void> {
+    const call = { name }
+    this.#running.add(call)
     try {
       await callback()
     } catch (error) {
       this.#onError(error)
+    } finally {
+      this.#running.delete(call)
     }
   }
 }

@@ -19,49 +19,17 @@ import { FailurePolicy } from './failure-policy.ts'
 import { type ContextParts, HandlerContext } from './handler-context.ts'
 import { healthOf, type ServiceHealth } from './health.ts'
 import { HookRunner, type Hooks } from './hooks.ts'
+import { workOf } from './in-hand.ts'
 import { Messenger } from './messenger.ts'
-import { figuresOf, harmless, type WorkerEvents, type WorkerFigures } from './observer.ts'
+import { figuresOf, harmless, type ObservedWorker, type WorkerEvents } from './observer.ts'
 import { OutageReport } from './outage.ts'
 import type { Registry } from './registry.ts'
+import type { WorkerState } from './running-service.ts'
 import { Session, type SessionParts } from './session.ts'
 import { publisherSettingsOf, type Settings } from './settings.ts'
 import { consumerTimeoutOf, Strikes } from './strikes.ts'
 import { keysText } from './keys-text.ts'
-import { limitStart, remindOfConfiguration } from './waiting.ts'
-
-/**
- * Where a worker is in its life.
- *
- * - `connecting`: it has no connection, or is declaring what it needs; nothing is consumed
- * - `unconfigured`: it consumes configurations only, until a handler of one answers `true`; again after each reconnect
- * - `ready`: it consumes everything
- * - `stopping`: it takes no more, and finishes what is in hand
- * - `stopped`: for good
- */
-export type WorkerState = 'connecting' | 'unconfigured' | 'ready' | 'stopping' | 'stopped'
-
-/** A worker that is running. */
-export interface RunningService extends Bus, AsyncDisposable {
-  /** The logical service. */
-  readonly service: string
-  /** Where it is in its life, now. */
-  readonly state: WorkerState
-  /** Messages that were published and are not confirmed yet. */
-  readonly pendingPublishes: number
-  /** Whether it lives and is ready, and what it lacks, at this moment. */
-  readonly health: () => ServiceHealth
-  /**
-   * Stops: no more messages are taken, those in hand are finished and acknowledged, what was published is confirmed.
-   * What is not done after `drainTimeoutMs` is given back to the broker. May be called again at any time. A
-   * handler must not await it: the stop waits for the handler.
-   * @returns resolves when the worker has stopped; never rejects
-   */
-  readonly stop: () => Promise<void>
-  /** Resolves when the worker has stopped, for whatever reason; never rejects. */
-  readonly stopped: Promise<void>
-  /** Why the worker stopped by itself; undefined while it works, and when it was stopped by `stop()` or `signal`. */
-  readonly failure: Error | undefined
-}
+import { limitStart, remindOfConfiguration, remindOfStart } from './waiting.ts'
 
 /** What a worker is made of. */
 export interface WorkerOptions {
@@ -70,9 +38,6 @@ export interface WorkerOptions {
   readonly hooks: Hooks
   readonly settings: Settings
 }
-
-/** After this an onStart hook that has not ended is told of. */
-const SLOW_START_MS = 5_000
 
 export class Worker {
   /** Resolves when the worker consumes for the first time; rejects when it stops or fails before. */
@@ -128,13 +93,12 @@ export class Worker {
       hooks: options.hooks,
       messenger: this.#messenger,
       logger: this.#logger,
+      clock: settings.clock,
       giveUp: this.#giveUp.signal,
       onFailure: (error, text) => this.fail(error, text),
     })
     this.bus = busOf(this.#messenger, this.#logger.bound(''), this.#hooks.timers)
-    const figures = (): WorkerFigures =>
-      figuresOf(this.#dispatcher, this.#publisher, this.#logChannel, this.#outage.connections)
-    this.#events = settings.health && harmless(settings.health.watch({ service, health: () => this.health(), figures }))
+    this.#events = settings.health && harmless(settings.health.watch(this.#observed()))
     this.#dispatcher = this.#makeDispatcher()
     this.started = new Promise((resolve, reject) => {
       this.#markStarted = resolve
@@ -149,6 +113,16 @@ export class Worker {
       this.#stopRequest.signal.addEventListener('abort', onStop, { once: true })
     })
     this.stopped = this.#live()
+  }
+
+  #observed(): ObservedWorker {
+    return {
+      service: this.#options.service,
+      health: () => this.health(),
+      figures: () => figuresOf(this.#dispatcher, this.#publisher, this.#logChannel, this.#outage.connections),
+      work: () => workOf(this.#dispatcher, this.#hooks, this.#publisher),
+      queues: async () => (await this.#session?.lookAtQueues()) ?? [],
+    }
   }
 
   get pendingPublishes(): number {
@@ -211,14 +185,9 @@ export class Worker {
 
   /** Runs the first hook. One that waits for what only the connection brings must not keep the worker from stopping. */
   async #start(): Promise<void> {
-    const tell = setTimeout(() => {
-      this.#logger.write(
-        'WARNING',
-        'the onStart hook has not ended, and the service connects only then: what it publishes cannot be awaited in it',
-      )
-    }, SLOW_START_MS)
+    const ended = remindOfStart(this.#logger)
     await Promise.race([this.#hooks.run('onStart'), this.#stopRequested])
-    clearTimeout(tell)
+    ended()
   }
 
   async #liveOneSession(broker: BrokerUrl): Promise<void> {
@@ -371,6 +340,7 @@ export class Worker {
       messenger: this.#messenger,
       logger: this.#logger,
       timers: this.#hooks.timers,
+      clock: settings.clock,
       prefetch: settings.prefetch,
       manualBefore: (delivery) => this.#dispatcher.manualBefore(delivery),
       ackOrFail: (delivery) => this.#dispatcher.ackOrFail(delivery),
@@ -385,10 +355,11 @@ export class Worker {
       service,
       registry,
       policy,
-      brake: settings.outageBrake && new Brake(settings.outageBrake, (level, text) => this.#logger.write(level, text)),
+      brake: settings.outageBrake && new Brake(settings.outageBrake, settings.clock, this.#logger),
       guard: settings.crashGuard && new CrashGuard(service, settings.crashGuard, this.#logger),
       strikes: new Strikes(settings.retry, this.#logger),
       timeoutMs: settings.handlerTimeoutMs,
+      clock: settings.clock,
       stopping: this.#stopRequest.signal,
       concurrency: settings.concurrency,
       contextOf: (delivery, envelope, payload) => new HandlerContext(parts, delivery, envelope, payload),

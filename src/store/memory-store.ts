@@ -1,6 +1,7 @@
 /** A store in the memory of this process, for tests and for services that need no other: the same operations, the same values. */
 import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
 import { checkOptions, checkWholeMs, describe, LONGEST_TIMER_MS } from '../options.ts'
+import { type Cancel, checkClock, type Clock, SYSTEM_CLOCK } from '../time/clock.ts'
 import { checkCreate, checkKey, ttlOf } from './check.ts'
 import {
   DEFAULT_LOCK_MS,
@@ -15,21 +16,28 @@ import {
 interface Entry {
   /** Encoded, so that what is read is a copy, as from any other store. */
   readonly bytes: Buffer
-  /** By the clock of the process. */
+  /** By the clock of the store. */
   readonly endsAt: number
+}
+
+/** How a store in memory works. */
+export interface MemoryStoreOptions extends StoreOptions {
+  /** For tests: the time by which values and locks expire. @default the system's time */
+  readonly clock?: Clock
 }
 
 /** After so many writes what has expired is swept out. */
 const SWEEP_EVERY = 1000
 
 /** Makes a store in memory. Stores of the same process share nothing. @throws InvalidSettingError */
-export function createMemoryStore(options: StoreOptions): TempStore {
-  checkOptions('store', options, ['namespace', 'ttlMs'])
+export function createMemoryStore(options: MemoryStoreOptions): TempStore {
+  checkOptions('store', options, ['namespace', 'ttlMs', 'clock'])
   if (typeof options.namespace !== 'string')
     throw new InvalidSettingError('namespace', `must be a text, not ${describe(options.namespace)}`)
-  const { namespace, ttlMs = DEFAULT_TTL_MS } = options
+  const { namespace, ttlMs = DEFAULT_TTL_MS, clock = SYSTEM_CLOCK } = options
+  checkClock(clock)
   checkWholeMs('ttlMs', ttlMs)
-  const store = new MemoryStore(namespace, ttlMs)
+  const store = new MemoryStore(namespace, ttlMs, clock)
   const close = async (): Promise<void> => store.close()
   return {
     set: async (key, value, setOptions) => store.set({ [own(key)]: value }, setOptions),
@@ -56,14 +64,16 @@ class MemoryStore {
   isClosed = false
   readonly #namespace: string
   readonly #ttlMs: number
+  readonly #clock: Clock
   readonly #entries = new Map<string, Entry>()
   /** For each key that is being created: resolves when that has ended, or has taken too long. */
   readonly #locks = new Map<string, Promise<void>>()
   #writes = 0
 
-  constructor(namespace: string, ttlMs: number) {
+  constructor(namespace: string, ttlMs: number, clock: Clock) {
     this.#namespace = namespace
     this.#ttlMs = ttlMs
+    this.#clock = clock
   }
 
   set(values: Readonly<Record<string, unknown>>, options: SetOptions = {}): void {
@@ -71,7 +81,7 @@ class MemoryStore {
     const ttlMs = ttlOf(options, this.#ttlMs)
     // all are encoded before any is stored
     const encoded = Object.entries(values).map(([key, value]) => [own(key), encodeValue(value)] as const)
-    const endsAt = performance.now() + ttlMs
+    const endsAt = this.#clock.now() + ttlMs
     for (const [key, bytes] of encoded) this.#entries.set(this.#namespace + key, { bytes, endsAt })
     this.#writes += encoded.length
     if (this.#writes >= SWEEP_EVERY) this.#sweep()
@@ -99,22 +109,22 @@ class MemoryStore {
     lockMs: number,
     waitMs: number,
   ): Promise<unknown> {
-    const deadline = performance.now() + waitMs
+    const deadline = this.#clock.now() + waitMs
     for (;;) {
       const bytes = this.#at(this.#namespace + key)
       if (bytes !== undefined) return this.peek(key)
       this.#checkOpen()
       const lock = this.#locks.get(key)
       if (lock === undefined) break
-      if (!(await within(lock, deadline - performance.now()))) throw new StoreBusyError(key, waitMs)
+      if (!(await within(lock, deadline - this.#clock.now(), this.#clock))) throw new StoreBusyError(key, waitMs)
     }
     const creating = this.#create(key, create, ttlMs)
-    let timer: NodeJS.Timeout | undefined
+    let cancel: Cancel = () => {}
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, lockMs)
+      cancel = this.#clock.after(lockMs, resolve)
     })
     const lock = Promise.race([creating.then(nothing, nothing), late]).then(() => {
-      clearTimeout(timer)
+      cancel()
       if (this.#locks.get(key) === lock) this.#locks.delete(key)
     })
     this.#locks.set(key, lock)
@@ -135,7 +145,7 @@ class MemoryStore {
 
   #at(name: string): Buffer | undefined {
     const entry = this.#entries.get(name)
-    if (entry === undefined || entry.endsAt > performance.now()) return entry?.bytes
+    if (entry === undefined || entry.endsAt > this.#clock.now()) return entry?.bytes
     this.#entries.delete(name)
     return undefined
   }
@@ -151,17 +161,17 @@ class MemoryStore {
 }
 
 /** @returns whether it ended in time */
-async function within(lock: Promise<void>, ms: number): Promise<boolean> {
+async function within(lock: Promise<void>, ms: number, clock: Clock): Promise<boolean> {
   if (ms === Infinity) {
     await lock
     return true
   }
-  let timer: NodeJS.Timeout | undefined
+  let cancel: Cancel = () => {}
   const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), Math.max(0, Math.min(ms, LONGEST_TIMER_MS)))
+    cancel = clock.after(Math.max(0, Math.min(ms, LONGEST_TIMER_MS)), () => resolve(false))
   })
   const inTime = await Promise.race([lock.then(() => true), late])
-  clearTimeout(timer)
+  cancel()
   return inTime
 }
 

@@ -8,6 +8,7 @@
  */
 import type { AMQPChannel } from '@cloudamqp/amqp-client'
 import { BlockedTimeoutError, ConnectionError, StoppedError } from '../errors.ts'
+import type { Clock } from '../time/clock.ts'
 import type { OutgoingMessage } from '../wire/message.ts'
 import { type AmqpConnection, plain, within } from './amqp-connection.ts'
 import { ConfirmClock } from './confirm-clock.ts'
@@ -29,6 +30,8 @@ export interface PublisherSettings {
   /** How long a confirm may take, not counting the time in which the broker blocks publishers. */
   readonly confirmTimeoutMs: number
   readonly blockedTimeoutMs: number
+  /** Of `retryDelayMs`; all else goes by the system's time. */
+  readonly clock: Clock
 }
 
 export interface PublisherEvents {
@@ -63,8 +66,8 @@ export class Publisher {
   readonly #waiting = new Fifo<Publish>()
   readonly #buffer: PublishBuffer
   readonly #unconfirmed = new Unconfirmed<Publish>()
-  /** Refused by the broker for now. */
-  readonly #refusals = new Refusals<Publish>()
+  /** Pending ones that the broker refused, and that wait to be sent again. */
+  readonly refusals: Refusals<Publish>
   /** Since when the channel has confirmed nothing. */
   #nothingConfirmedSince = 0
   /** After a channel error: how many of the messages that were unconfirmed then still have to be sent one by one. */
@@ -79,13 +82,14 @@ export class Publisher {
   constructor(settings: PublisherSettings, events: PublisherEvents) {
     this.#settings = settings
     this.#buffer = new PublishBuffer(settings.buffer)
+    this.refusals = new Refusals(settings.clock)
     this.#clock = new ConfirmClock(settings.confirmTimeoutMs)
     this.#events = events
   }
 
   /** Messages that were accepted and are not settled yet. */
   get pending(): number {
-    return this.#waiting.size + this.#unconfirmed.size + this.#refusals.size
+    return this.#waiting.size + this.#unconfirmed.size + this.refusals.size
   }
 
   /**
@@ -185,7 +189,7 @@ export class Publisher {
 
   /** Removes and returns those that wait, or were refused for now. */
   #extractKept(take: (publish: Publish) => boolean): readonly Publish[] {
-    const refused = this.#refusals.extract(take)
+    const refused = this.refusals.extract(take)
     for (const publish of refused) this.#buffer.remove(publish)
     return [...this.#extractWaiting(take), ...refused]
   }
@@ -251,13 +255,13 @@ export class Publisher {
       publish.reject(refused(publish.message, 'was refused by the broker (nack: a queue is full or in trouble)'))
       return
     }
-    this.#refusals.report.tell(() =>
+    this.refusals.report.tell(() =>
       this.#events.onTrouble(
         'ERROR',
         `the broker refused message '${routingKey}' (nack: a queue is full or in trouble); such messages are sent again after ${retryDelayMs} ms`,
       ),
     )
-    this.#refusals.keep(publish, retryDelayMs, () => {
+    this.refusals.keep(publish, retryDelayMs, () => {
       // it waits already when the channel is replaced: who waits for all to be settled waits for this one, too
       this.#waiting.push(publish)
       this.#replaceRefusing(retryDelayMs)

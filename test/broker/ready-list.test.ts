@@ -37,7 +37,7 @@ describe('a list of waiting messages', () => {
     let out: { position: number }[] = []
     let state = 7
     const random = (below: number): number => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) % below
-    for (let position = 0; position < 5_000; position++) {
+    for (let position = 0; position < 500; position++) {
       list.push({ position })
       for (let count = random(4); count > 0; count--) {
         const item = list.shift()

@@ -24,6 +24,11 @@ export function blocksOf(document: string, language: string): readonly string[] 
   return [...textOf(document).matchAll(fences)].map(([, code = '']) => code)
 }
 
+/** The name of the file that a block is, where it begins with that as a comment: `// shop.ts` or `// shop.test.ts: how to run it`. */
+export function fileNameOf(block: string): string | undefined {
+  return /^\/\/ ([\w.-]+\.ts)\b/.exec(block)?.[1]
+}
+
 /** Whether the file has a test of this name that is not skipped. A name that is put together is as it is written there. */
 export function hasTest(path: string, name: string): boolean {
   if (!existsSync(join(root, path))) return false

@@ -8,7 +8,7 @@ import { decode } from 'cborg'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { recordOf, test } from '../bus/bus.ts'
 import { Program } from '../dev/programs.ts'
-import { blocksOf, documents, root, textOf } from './documents.ts'
+import { blocksOf, documents, fileNameOf, root, textOf } from './documents.ts'
 
 let folder: string
 
@@ -20,6 +20,7 @@ beforeAll(() => {
     eventail: [join(root, 'src/index.ts')],
     'eventail/store': [join(root, 'src/store/index.ts')],
     'eventail/health': [join(root, 'src/health/index.ts')],
+    'eventail/testing': [join(root, 'src/testing/index.ts')],
   }
   const compilerOptions = { paths }
   const tsconfig = { extends: join(root, 'tsconfig.json'), compilerOptions, include: ['*.ts'] }
@@ -31,7 +32,10 @@ afterAll(() => rmSync(folder, { recursive: true }))
 test('every block of TypeScript in the documents type-checks', async () => {
   let count = 0
   for (const document of documents) {
-    for (const block of blocksOf(document, 'ts')) writeFileSync(join(folder, `block-${(count += 1)}.ts`), block)
+    for (const block of blocksOf(document, 'ts')) {
+      count += 1
+      writeFileSync(join(folder, fileNameOf(block) ?? `block-${count}.ts`), block)
+    }
   }
   expect(count).toBeGreaterThan(2)
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')

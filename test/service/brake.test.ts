@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { Brake } from '../../src/service/brake.ts'
 import type { Handler } from '../../src/service/handlers.ts'
+import { type Clock, SYSTEM_CLOCK } from '../../src/time/clock.ts'
 
 const handler = { kind: 'event', key: 'Work' } as Handler
 const signal = (): AbortSignal => new AbortController().signal
@@ -9,15 +10,15 @@ const signal = (): AbortSignal => new AbortController().signal
 /** A brake whose pauses are over at once, and how long they would have been, in tenths of a second. */
 function hasty(options: { afterFailures: number; maxDelayMs: number }) {
   const pauses: number[] = []
-  const brake = new Brake(
-    options,
-    () => {},
-    (ms) => {
+  const clock: Clock = {
+    ...SYSTEM_CLOCK,
+    after: (ms, callback) => {
       pauses.push(Math.round(ms / 100))
-      return Promise.resolve()
+      queueMicrotask(callback)
+      return () => {}
     },
-  )
-  return { brake, pauses }
+  }
+  return { brake: new Brake(options, clock, { write: () => {} }), pauses }
 }
 
 test('pauses grow with the tries that fail, however many were running when it took hold', async () => {
