@@ -101,6 +101,7 @@ test('only what reaches or is a broker, its management API or a health server kn
   expect(opening.map(({ path }) => path).toSorted()).toEqual([
     'broker/connection.ts',
     'broker/dev-broker.ts',
+    'broker/management.ts',
     'cli/commands/ready.ts',
     'health/server.ts',
     'management/api.ts',

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net'
 import { Channel, type ChannelHost } from './channel.ts'
 import { AmqpException } from './exceptions.ts'
-import { booleanField, booleanIn, type FieldTable, readTable, stringField, tableField, textIn } from './field-table.ts'
+import { booleanField, booleanIn, type FieldTable, readTable, stringField, tableField } from './field-table.ts'
 import { type Frame, FrameReader } from './frame-reader.ts'
 import { Reader } from './reader.ts'
 import type { VirtualHost } from './virtual-host.ts'
@@ -101,6 +101,11 @@ export class Connection implements ChannelHost {
 
   get isRunning(): boolean {
     return this.#state === 'running'
+  }
+
+  /** Whether it is held up until there is memory again. */
+  get isBlocked(): boolean {
+    return this.#blocked
   }
 
   readonly send = (...frames: readonly Buffer[]): void => {
@@ -359,10 +364,5 @@ export class Connection implements ChannelHost {
     this.#state = 'closed'
     clearTimeout(this.#timer)
     this.#host.ended(this)
-  }
-
-  /** As the client calls itself. */
-  get givenName(): string | undefined {
-    return textIn(this.clientProperties.get('connection_name'))
   }
 }

@@ -8,6 +8,7 @@ import { type Clock, SYSTEM_CLOCK } from '../time/clock.ts'
 import { Connection } from './connection.ts'
 import { AmqpException } from './exceptions.ts'
 import type { BrokerHooks } from './hooks.ts'
+import { type Management, serveManagement } from './management.ts'
 import { Memory } from './memory.ts'
 import type { Policy } from './policy.ts'
 import { VirtualHost } from './virtual-host.ts'
@@ -17,6 +18,8 @@ export interface DevBrokerOptions {
   readonly host?: string
   /** 0 is one that is free. @default 0 */
   readonly port?: number
+  /** Where the management API listens, as far as it goes; 0 is a port that is free. Default: nowhere. */
+  readonly managementPort?: number
   /** The time that messages and queues live by. Default: the system's. */
   readonly clock?: Clock
   /** What all messages may take, in bytes, before those who publish are held up. @default 268435456 */
@@ -36,6 +39,7 @@ export class DevBroker {
   readonly #memory: Memory
   readonly #vhosts = new Map<string, VirtualHost>()
   readonly #connections = new Set<Connection>()
+  #management: Management | undefined
 
   private constructor(
     server: Server,
@@ -72,13 +76,32 @@ export class DevBroker {
       )
       server.listen(port, host, resolve)
     })
-    return new DevBroker(server, host, options)
+    const broker = new DevBroker(server, host, options)
+    const { managementPort } = options
+    if (managementPort !== undefined)
+      try {
+        broker.#management = await serveManagement(broker, host, managementPort)
+      } catch (error) {
+        await broker.close()
+        throw error
+      }
+    return broker
   }
 
   /** With user and password, for the virtual host `/`. */
   get url(): string {
     const host = this.host.includes(':') ? `[${this.host}]` : this.host
     return `amqp://${USER}:${USER}@${host}:${this.port}`
+  }
+
+  /** Of the management API, where there is one: `http://127.0.0.1:15672`; for user and password of `url`. */
+  get managementUrl(): string | undefined {
+    return this.#management?.url
+  }
+
+  /** Whether those who publish are held up. */
+  get memoryAlarm(): boolean {
+    return this.#memory.alarm
   }
 
   connections(): readonly Connection[] {
@@ -121,6 +144,7 @@ export class DevBroker {
     await new Promise((resolve) => setImmediate(resolve))
     for (const connection of this.#connections) connection.drop()
     for (const vhost of this.#vhosts.values()) vhost.end()
+    await this.#management?.close()
     await closed
   }
 

@@ -1,11 +1,12 @@
 /**
  * What a whole run of the tests shares: the package as users get it, built, and one private broker, unless EVENTAIL_AMQP_URL
- * names one that runs already.
+ * names one that runs already. With EVENTAIL_TEST_BROKER=development it is the development broker.
  */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { startBroker } from '../../dev/broker.mjs'
+import { DevBroker } from '../../src/broker/dev-broker.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -29,6 +30,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
     project.provide('brokerUrl', given)
     project.provide('managementUrl', '')
     return async () => {}
+  }
+  if (process.env['EVENTAIL_TEST_BROKER'] === 'development') {
+    const broker = await DevBroker.start({ managementPort: 0 })
+    project.provide('brokerUrl', broker.url)
+    project.provide('managementUrl', broker.managementUrl ?? '')
+    return () => broker.close()
   }
   const broker = await startBroker({ management: true })
   project.provide('brokerUrl', broker.url)
