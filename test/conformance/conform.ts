@@ -1,0 +1,54 @@
+/**
+ * Plays every scenario on RabbitMQ and on the development broker, through one client library. A scenario expects by itself
+ * what matters; that both transcripts are equal says that nothing else differs either.
+ */
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { scenarios } from './scenarios/all.ts'
+import { type Scenario, Stage } from './stage.ts'
+import { type Target, developmentBroker, rabbitmq } from './target.ts'
+import { Transcript } from './transcript.ts'
+import type { Driver } from './vocabulary.ts'
+
+/** Makes the tests. They are left out on a broker that is not ours: its management API is needed. */
+export function conform(name: Driver['name'], openDriver: () => Driver): void {
+  const vhost = `conformance-${name}`
+  const playable = scenarios.filter(({ only }) => only === undefined || only === name)
+
+  describe.skipIf(inject('managementUrl') === '')(`through ${name} both brokers agree:`, () => {
+    let driver: Driver
+    let targets: readonly Target[]
+
+    beforeAll(async () => {
+      driver = openDriver()
+      targets = (
+        await Promise.all([rabbitmq(inject('brokerUrl'), inject('managementUrl'), vhost), developmentBroker(vhost)])
+      ).filter((target) => target !== undefined)
+    })
+
+    afterAll(async () => {
+      await Promise.all([driver, ...targets].map((one) => one[Symbol.asyncDispose]()))
+    })
+
+    test.concurrent.for(playable)('$title', async (scenario) => {
+      const prefix = `s${scenarios.indexOf(scenario)}`
+      const [real, ...others] = await Promise.all(targets.map((target) => played(scenario, target, driver, prefix)))
+      for (const own of others) expect(own).toEqual(real)
+    })
+  })
+}
+
+/** @returns the transcript @throws Error with the broker's name and the end of the transcript, when it is not as expected */
+async function played(scenario: Scenario, target: Target, driver: Driver, prefix: string): Promise<readonly string[]> {
+  const transcript = new Transcript()
+  const stage = new Stage(target, driver, prefix, transcript)
+  try {
+    await scenario.play(stage)
+  } catch (error) {
+    const before = transcript.lines.slice(-8).join('\n  ')
+    const message = error instanceof Error ? error.message : String(error)
+    throw new Error(`on ${target.name}, ${message}\nafter\n  ${before}`, { cause: error })
+  } finally {
+    await stage.end()
+  }
+  return transcript.lines
+}
