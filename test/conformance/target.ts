@@ -1,4 +1,5 @@
 /** The two brokers that are compared, each with a virtual host of the same name. */
+import { DevBroker } from '../../src/broker/dev-broker.ts'
 import { Management } from '../bus/management.ts'
 
 /** What the definition of a policy applies to. */
@@ -42,6 +43,18 @@ export async function rabbitmq(brokerUrl: string, managementUrl: string, vhost: 
 }
 
 /** A development broker of its own. */
-export async function developmentBroker(_vhost: string): Promise<Target | undefined> {
-  return undefined
+export async function developmentBroker(vhost: string): Promise<Target> {
+  const broker = await DevBroker.start()
+  broker.addVhost(vhost)
+  return {
+    name: 'the development broker',
+    host: broker.host,
+    port: broker.port,
+    vhost,
+    url: `${broker.url}/${encodeURIComponent(vhost)}`,
+    setPolicy: async (name, pattern, definition, { applyTo = 'queues', priority = 0 } = {}) =>
+      broker.setPolicy({ vhost, name, pattern, definition, applyTo, priority }),
+    clearPolicy: async (name) => broker.clearPolicy(vhost, name),
+    [Symbol.asyncDispose]: () => broker.close(),
+  }
 }

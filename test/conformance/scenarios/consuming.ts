@@ -1,6 +1,7 @@
 /** Who gets a message of a queue, and how many at once. */
 import { expect } from 'vitest'
-import type { Channel, Scenario } from '../stage.ts'
+import type { Channel } from '../channel.ts'
+import type { Scenario } from '../stage.ts'
 
 /** Publishes bodies '1' … and waits for the confirms. */
 export async function fill(channel: Channel, queue: string, count: number): Promise<void> {

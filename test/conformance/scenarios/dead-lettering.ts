@@ -1,6 +1,7 @@
 /** Where messages go that are rejected, too old or too many, and what they carry then. */
 import { expect } from 'vitest'
-import type { Channel, Scenario, Stage } from '../stage.ts'
+import type { Channel } from '../channel.ts'
+import type { Scenario, Stage } from '../stage.ts'
 import type { Frame, Properties, Table } from '../vocabulary.ts'
 import { fill } from './consuming.ts'
 

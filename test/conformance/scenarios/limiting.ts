@@ -1,14 +1,15 @@
 /** How old messages may become, and how many a queue may hold. */
 import { expect } from 'vitest'
 import type { Scenario } from '../stage.ts'
+import type { Frame } from '../vocabulary.ts'
 import { fill } from './consuming.ts'
 
-const bodies = (messages: readonly Record<string, unknown>[]): unknown[] => messages.map(({ body }) => body)
+const bodies = (messages: readonly Frame[]): unknown[] => messages.map(({ body }) => body)
 
 /** The reason of the last death. */
-function reason(message: Record<string, unknown> | undefined): unknown {
-  const { headers } = (message?.properties ?? {}) as { headers?: { 'x-death'?: { reason: string }[] } }
-  return headers?.['x-death']?.[0]?.reason
+function reason(message: Frame | undefined): unknown {
+  const deaths = message?.properties?.headers?.['x-death'] as readonly { reason: string }[] | undefined
+  return deaths?.[0]?.reason
 }
 
 export const limiting: readonly Scenario[] = [

@@ -1,6 +1,7 @@
 /** Which queues get what is published. */
 import { expect } from 'vitest'
-import type { Channel, Scenario, Stage } from '../stage.ts'
+import type { Channel } from '../channel.ts'
+import type { Scenario, Stage } from '../stage.ts'
 import type { Table } from '../vocabulary.ts'
 
 /** Patterns, and keys with the patterns that are to match them. */

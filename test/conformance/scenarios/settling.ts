@@ -1,10 +1,10 @@
 /** Acknowledging, rejecting and requeueing. */
 import { expect } from 'vitest'
 import type { Scenario } from '../stage.ts'
+import type { Frame } from '../vocabulary.ts'
 import { fill } from './consuming.ts'
 
-const bodyAndFlag = ({ body, redelivered }: Record<string, unknown>): string =>
-  `${String(body)}${redelivered === true ? ' again' : ''}`
+const bodyAndFlag = ({ body, redelivered }: Frame): string => `${body}${redelivered === true ? ' again' : ''}`
 
 export const settling: readonly Scenario[] = [
   {
