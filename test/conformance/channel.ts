@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
 import { Events, PATIENCE_MS } from './events.ts'
-import type { Transcript } from './transcript.ts'
+import { sorted, type Transcript } from './transcript.ts'
 import type { Frame, Method, Peer, Requests } from './vocabulary.ts'
 
 export class Channel {
@@ -30,7 +30,7 @@ export class Channel {
     const answer = reply.method === 'closed' ? await this.events.take('close', isClose) : reply
     const { method: answered, ...rest } = answer
     const shown = { ...fields, ...('body' in fields && { body: shortened(fields.body ?? '') }) }
-    this.#transcript.add(this.label, `${method} ${JSON.stringify(shown)} → ${answered}`, rest)
+    this.#transcript.add(this.label, `${method} ${JSON.stringify(sorted(shown))} → ${answered}`, rest)
     return answer
   }
 

@@ -5,6 +5,7 @@
 import { expect } from 'vitest'
 import { Channel, matching } from './channel.ts'
 import { Events } from './events.ts'
+import type { NotImplemented } from './not-implemented.ts'
 import type { Target } from './target.ts'
 import type { Transcript } from './transcript.ts'
 import type { ConnectOptions, Driver, Frame, Method, Peer, Requests } from './vocabulary.ts'
@@ -14,6 +15,8 @@ export interface Scenario {
   readonly title: string
   /** The client libraries that can say it. @default both */
   readonly only?: Driver['name']
+  /** The development broker refuses it, with 540. */
+  readonly notImplemented?: NotImplemented
   readonly play: (stage: Stage) => Promise<void>
 }
 
@@ -69,7 +72,7 @@ export class Stage {
 
   async setPolicy(
     name: string,
-    ...more: [string, object, { applyTo?: 'exchanges'; priority?: number }?]
+    ...more: [string, Record<string, unknown>, { applyTo?: 'exchanges'; priority?: number }?]
   ): Promise<void> {
     await this.broker.setPolicy(this.name(name), ...more)
   }

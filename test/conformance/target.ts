@@ -13,7 +13,7 @@ export interface Target extends AsyncDisposable {
   /** With the virtual host. */
   readonly url: string
   /** Sets or replaces a policy of the virtual host; of those that match the one of higher priority applies. */
-  setPolicy(name: string, pattern: string, definition: object, options?: PolicyOptions): Promise<void>
+  setPolicy(name: string, pattern: string, definition: Record<string, unknown>, options?: PolicyOptions): Promise<void>
   clearPolicy(name: string): Promise<void>
 }
 

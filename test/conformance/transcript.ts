@@ -14,7 +14,7 @@ export class Transcript {
 }
 
 /** With its keys in order, and the time of a death hidden. */
-function sorted(value: unknown): Value {
+export function sorted(value: unknown): Value {
   if (Array.isArray(value)) return value.map(sorted)
   if (typeof value !== 'object' || value === null) return value as Value
   const entries = Object.entries(value).filter(([, one]) => one !== undefined)

@@ -96,13 +96,14 @@ export const confirming: readonly Scenario[] = [
     },
   },
   {
-    title: 'transactions are not implemented by the development broker',
+    title: 'a channel can do transactions instead of confirms',
     only: 'pika',
+    notImplemented: 'transactions',
     play: async (stage) => {
       const link = await stage.connect()
-      const channel = await link.channel({ confirm: true })
-      const text = 'PRECONDITION_FAILED - cannot switch from confirm to tx mode'
-      await channel.refused('tx.select', {}, 406, text)
+      const [channel, other] = [await link.channel(), await link.channel({ confirm: true })]
+      expect(await channel.do('tx.select', {})).toEqual({ method: 'tx.select-ok' })
+      await other.refused('tx.select', {}, 406, 'PRECONDITION_FAILED - cannot switch from confirm to tx mode')
     },
   },
   {

@@ -283,7 +283,44 @@ export const consuming: readonly Scenario[] = [
     },
   },
   {
+    title: 'a quorum queue counts deliveries',
+    notImplemented: 'quorum',
+    play: async (stage) => {
+      const channel = await stage.channel({ confirm: true })
+      const queue = stage.name('q')
+      const fields = { queue, durable: true, arguments: { 'x-queue-type': 'quorum' } }
+      expect(await channel.do('queue.declare', fields)).toMatchObject({ queue })
+      await fill(channel, queue, 1)
+      await channel.do('basic.consume', { queue, consumer_tag: 'c' })
+      await channel.bodies(1)
+      await channel.do('basic.nack', { delivery_tag: 1, requeue: true })
+      const { properties } = await channel.next('basic.deliver')
+      expect(properties?.headers).toMatchObject({ 'x-delivery-count': 1 })
+      await channel.do('queue.delete', { queue })
+    },
+  },
+  {
+    title: 'a stream is declared',
+    notImplemented: 'stream',
+    play: async (stage) => {
+      const channel = await stage.channel()
+      const queue = stage.name('q')
+      const fields = { queue, durable: true, arguments: { 'x-queue-type': 'stream' } }
+      expect(await channel.do('queue.declare', fields)).toMatchObject({ queue })
+    },
+  },
+  {
+    title: 'answers come straight to a channel that asks for it',
+    notImplemented: 'directReplyTo',
+    play: async (stage) => {
+      const channel = await stage.channel()
+      const consume = { queue: 'amq.rabbitmq.reply-to', consumer_tag: 'c', no_ack: true }
+      expect(await channel.do('basic.consume', consume)).toMatchObject({ consumer_tag: 'c' })
+    },
+  },
+  {
     title: 'a queue with priorities gives out the highest first, and equal ones in order',
+    notImplemented: 'priorities',
     play: async (stage) => {
       const channel = await stage.channel({ confirm: true })
       const queue = await channel.declare(stage.name('q'), { 'x-max-priority': 5 })

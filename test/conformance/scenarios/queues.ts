@@ -26,7 +26,6 @@ export const queues: readonly Scenario[] = [
         ['x-expires', 1000],
         ['x-max-length', 5],
         ['x-max-length-bytes', 5],
-        ['x-max-priority', 5],
         ['x-dead-letter-exchange', 'dlx'],
         ['x-overflow', 'reject-publish'],
         ['x-single-active-consumer', true],
@@ -83,9 +82,11 @@ export const queues: readonly Scenario[] = [
         ['x-max-length', -1],
         ['x-max-length', 'many'],
         ['x-max-length-bytes', -1],
-        ['x-max-priority', -1],
-        ['x-max-priority', 256],
         ['x-overflow', 'explode'],
+        ['x-overflow', 5],
+        ['x-message-ttl', true],
+        ['x-queue-mode', 5],
+        ['x-queue-type', 5],
         ['x-dead-letter-exchange', 5],
         ['x-single-active-consumer', 'yes'],
         ['x-queue-mode', 'odd'],
@@ -93,6 +94,8 @@ export const queues: readonly Scenario[] = [
       ] as const) {
         await link.refused('queue.declare', { queue, arguments: { [name]: value } }, 406, refusal(name))
       }
+      const withExchange = { 'x-dead-letter-exchange': 'dlx', 'x-dead-letter-routing-key': 5 }
+      await link.refused('queue.declare', { queue, arguments: withExchange }, 406, refusal('x-dead-letter-routing-key'))
       const routingKey = { queue, arguments: { 'x-dead-letter-routing-key': 'k' } }
       await link.refused('queue.declare', routingKey, 406, refusal('x-dead-letter-routing-key'))
     },
