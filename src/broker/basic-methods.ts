@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { type Channel, type Method, requeue, type Subscription } from './channel.ts'
 import type { Consumer } from './consumer.ts'
 import { AmqpException, named, notImplemented } from './exceptions.ts'
-import { integerIn } from './field-table.ts'
-import { type Message, readKnown } from './message.ts'
+import { type FieldTable, integerIn, typeNameOf } from './field-table.ts'
+import { keysIn, type Message, readKnown, withHeaders } from './message.ts'
 import type { Queue, QueueEntry } from './queue.ts'
 import { queueNamed } from './queue-methods.ts'
 import type { Reader } from './reader.ts'
@@ -35,15 +35,16 @@ function qos(channel: Channel, args: Reader): void {
   const count = args.uint16()
   const shared = args.bits()(0)
   if (size !== 0) throw notImplemented(`prefetch_size!=0 (${size})`)
-  if (shared) channel.sharedPrefetch = count
-  else channel.prefetch = count
+  // a limit for consumers undoes the one that they shared
+  channel.sharedPrefetch = shared ? count : 0
+  if (!shared) channel.prefetch = count
   channel.send(new MethodWriter(BASIC, 11))
-  if (shared) channel.fill()
+  channel.fill()
 }
 
 function consume(channel: Channel, args: Reader): void {
   args.uint16()
-  const queueName = args.shortString()
+  const queueName = args.name()
   const given = args.shortString()
   const bit = args.bits()
   const [noAck, exclusive, noWait] = [bit(1), bit(2), bit(3)]
@@ -54,7 +55,10 @@ function consume(channel: Channel, args: Reader): void {
   if (channel.subscriptions.has(tag)) throw new AmqpException(530, `attempt to reuse consumer tag '${tag}'`)
   const priority = table.get('x-priority')
   if (priority !== undefined && integerIn(priority) === undefined)
-    throw new AmqpException(406, `invalid arg 'x-priority' for consumer '${tag}': must be a whole number`)
+    throw new AmqpException(
+      406,
+      `invalid arg 'x-priority' for ${named('queue', queue.name, channel.host.vhost.name)}: "expected integer, got ${typeNameOf(priority)}"`,
+    )
   if (queue.consumers.hasExclusive() || (exclusive && queue.consumers.size > 0))
     throw new AmqpException(403, `${named('queue', queue.name, channel.host.vhost.name)} in exclusive use`)
   const subscription = subscriptionOf(channel, queue, {
@@ -103,7 +107,7 @@ function cancel(channel: Channel, args: Reader): void {
 
 function get(channel: Channel, args: Reader): void {
   args.uint16()
-  const queue = queueNamed(channel, args.shortString())
+  const queue = queueNamed(channel, args.name())
   const noAck = args.bits()(0)
   const entry = queue.get()
   if (entry === undefined) channel.send(new MethodWriter(BASIC, 72).shortString(''))
@@ -111,27 +115,34 @@ function get(channel: Channel, args: Reader): void {
 }
 
 /** A message is there as a whole. The reader stands before the arguments of basic.publish. */
-export function publish(channel: Channel, args: Reader, properties: Buffer, body: Buffer): void {
+export function publish(channel: Channel, args: Reader, given: Buffer, body: Buffer): void {
   args.uint16()
   const exchange = args.shortString()
   const routingKey = args.shortString()
   const bit = args.bits()
   const [mandatory, immediate] = [bit(0), bit(1)]
   const { host } = channel
-  const { expiration, userId } = readKnown(properties)
+  const { headers, expiration, userId } = readKnown(given)
   if (immediate) throw notImplemented('immediate=true')
   host.vhost.checkPublish(exchange)
   if (userId !== undefined && userId !== host.user)
     throw new AmqpException(406, `user_id property set to '${userId}' but authenticated user was '${host.user}'`)
-  const message: Message = { exchange, routingKey, properties, body, expirationMs: expirationIn(expiration) }
+  const expirationMs = expirationIn(expiration)
+  const keys = [routingKey, ...keysIn(headers, 'CC'), ...keysIn(headers, 'BCC')]
+  const properties = headers.has('BCC') ? withHeaders(given, without(headers, 'BCC')) : given
+  const message: Message = { exchange, routingKey, properties, body, expirationMs }
   const number = channel.numberOfPublished()
   const fault = host.vhost.hooks.onPublish?.(message, host.vhost.name)
   if (fault === 'drop-connection') host.drop()
   if (fault === 'nack') channel.confirm(number, false)
   if (fault !== undefined) return
-  const { queues, kept } = host.vhost.publish(message)
+  const { queues, kept } = host.vhost.publish(message, keys)
   if (queues === 0 && mandatory) channel.sendReturned(exchange, routingKey, properties, body)
   channel.confirm(number, kept)
+}
+
+function without(headers: FieldTable, name: string): FieldTable {
+  return new Map([...headers].filter(([key]) => key !== name))
 }
 
 /** @throws AmqpException (406) when it is no whole number of milliseconds */
@@ -143,7 +154,7 @@ function expirationIn(text: string | undefined): number | undefined {
   if (rest !== '') throw new AmqpException(406, `invalid expiration '${text}': {leftover_string,"${rest}"}`)
   const value = Number(digits)
   if (value < 0) throw new AmqpException(406, `invalid expiration '${text}': {value_negative,${value}}`)
-  if (value > 0xffff_ffff) throw new AmqpException(406, `invalid expiration '${text}': {value_too_big,${digits}}`)
+  if (value > 0xffff_ffff) throw new AmqpException(406, `invalid expiration '${text}': {value_too_large,${digits}}`)
   return value
 }
 

@@ -214,8 +214,8 @@ export class Channel {
 
   /** The consumers may have room for more. */
   fill(): void {
-    for (const { consumer, queue } of this.subscriptions.values()) {
-      queue.consumers.roomAgain(consumer)
+    for (const queue of new Set(Array.from(this.subscriptions.values(), ({ queue: one }) => one))) {
+      queue.consumers.roomAgain()
       queue.deliver()
     }
   }

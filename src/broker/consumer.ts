@@ -59,9 +59,13 @@ export class Consumers {
     this.#waiting = this.#waiting.filter((one) => one !== consumer)
   }
 
-  /** It may have room again. */
-  roomAgain(consumer: Consumer): void {
-    if (this.#full.delete(consumer)) this.#line(consumer)
+  /** Some may have room again: those that have take their turns as they came to be full. */
+  roomAgain(): void {
+    for (const consumer of this.#full) {
+      if (!consumer.hasRoom()) continue
+      this.#full.delete(consumer)
+      this.#line(consumer)
+    }
   }
 
   /** The one to take the next message; it is the last of its priority then. */

@@ -33,11 +33,12 @@ export function deadLetterOf(message: Message, death: Death): Message {
   const next = new Map(headers)
   const keys = [message.routingKey, ...keysIn(headers, 'CC')]
   const died: [string, Field][] = [
-    ['exchange', stringField(message.exchange)],
-    ['queue', stringField(death.queue)],
+    ['count', integerField(1)],
     ['reason', stringField(death.reason)],
-    ['routing-keys', arrayField(keys.map((key) => stringField(key)))],
+    ['queue', stringField(death.queue)],
     ['time', integerField(Math.floor(death.atMs / 1_000), 'T')],
+    ['exchange', stringField(message.exchange)],
+    ['routing-keys', arrayField(keys.map((key) => stringField(key)))],
   ]
   if (expiration !== undefined) died.push(['original-expiration', stringField(expiration)])
   next.set('x-death', deathsWith(headers.get('x-death'), new Map(died)))
@@ -51,7 +52,7 @@ export function deadLetterOf(message: Message, death: Death): Message {
   return {
     exchange: death.exchange,
     routingKey: death.routingKey ?? message.routingKey,
-    properties: withHeaders(message.properties, sorted(next)),
+    properties: withHeaders(message.properties, sorted(next), { keepsExpiration: false }),
     body: message.body,
     expirationMs: undefined,
   }
@@ -61,9 +62,12 @@ export function deadLetterOf(message: Message, death: Death): Message {
 function deathsWith(header: Field | undefined, died: FieldTable): Field {
   const entries = deathsIn(header)
   const again = entries.find((entry) => sameText(entry, died, 'queue') && sameText(entry, died, 'reason'))
-  const count = again === undefined ? 1 : (integerIn(again.get('count')) ?? 0) + 1
-  const first = new Map(again ?? died).set('count', integerField(count))
-  return arrayField([first, ...entries.filter((entry) => entry !== again)].map((entry) => tableField(sorted(entry))))
+  // RabbitMQ sorts the table that it changes, and no other
+  const first =
+    again === undefined
+      ? died
+      : sorted(new Map(again).set('count', integerField((integerIn(again.get('count')) ?? 0) + 1)))
+  return arrayField([first, ...entries.filter((entry) => entry !== again)].map((entry) => tableField(entry)))
 }
 
 function sameText(one: FieldTable, other: FieldTable, key: string): boolean {

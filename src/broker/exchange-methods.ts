@@ -21,20 +21,23 @@ function methodKeyOf(id: number): number {
 
 function declare(channel: Channel, args: Reader): void {
   args.uint16()
-  const name = args.shortString()
+  const name = args.name()
   const type = args.shortString()
   const bit = args.bits()
   const [passive, durable, autoDelete, internal, noWait] = [bit(0), bit(1), bit(2), bit(3), bit(4)]
   const table = args.table()
   const { vhost } = channel.host
-  if (passive) vhost.exchange(name)
-  else {
+  if (passive) {
+    refuseDefault(name)
+    vhost.exchange(name)
+  } else {
     if (!isExchangeType(type)) throw new AmqpException(503, `unknown exchange type '${type}'`)
     refuseDefault(name)
     const present = vhost.exchanges.get(name)
     if (present !== undefined) checkSame(present, { type, durable, autoDelete, internal, arguments: table }, vhost.name)
     else {
-      refuseReserved(name)
+      if (name.startsWith('amq.'))
+        throw new AmqpException(403, `exchange name '${name}' contains reserved prefix 'amq.*'`)
       if (type === 'headers') throw notImplemented(`exchanges of type 'headers'`)
       vhost.addExchange(name, type, { durable, autoDelete, internal, arguments: table })
     }
@@ -62,12 +65,13 @@ function checkSame(present: Exchange, wanted: Exchange['options'] & { readonly t
 
 function remove(channel: Channel, args: Reader): void {
   args.uint16()
-  const name = args.shortString()
+  const name = args.name()
   const bit = args.bits()
   const [ifUnused, noWait] = [bit(0), bit(1)]
   const { vhost } = channel.host
   refuseDefault(name)
-  refuseReserved(name)
+  if (name.startsWith('amq.'))
+    throw new AmqpException(403, `deletion of system ${named('exchange', name, vhost.name)} not allowed`)
   const exchange = vhost.exchanges.get(name)
   if (exchange !== undefined) {
     if (ifUnused && exchange.bindings.length > 0)
@@ -97,8 +101,8 @@ function unbind(channel: Channel, args: Reader): void {
 
 function readBinding(args: Reader): { readonly binding: Binding; readonly noWait: boolean } {
   args.uint16()
-  const destination = args.shortString()
-  const source = args.shortString()
+  const destination = args.name()
+  const source = args.name()
   const routingKey = args.shortString()
   const noWait = args.bits()(0)
   return { binding: { source, destination, destinationKind: 'exchange', routingKey, arguments: args.table() }, noWait }
@@ -107,8 +111,4 @@ function readBinding(args: Reader): { readonly binding: Binding; readonly noWait
 /** @throws AmqpException (403) */
 export function refuseDefault(exchange: string): void {
   if (exchange === '') throw new AmqpException(403, 'operation not permitted on the default exchange')
-}
-
-function refuseReserved(name: string): void {
-  if (name.startsWith('amq.')) throw new AmqpException(403, `exchange name '${name}' contains reserved prefix 'amq.*'`)
 }

@@ -1,6 +1,6 @@
 /** A message as the broker keeps it: its properties stay the bytes that came, unless a dead letter has to say more. */
 import { AmqpException } from './exceptions.ts'
-import { type Field, type FieldTable, EMPTY_TABLE, readArray, readTable, textIn, writeTable } from './field-table.ts'
+import { type FieldTable, EMPTY_TABLE, readArray, readTable, textIn, typeNameOf, writeTable } from './field-table.ts'
 import { Reader } from './reader.ts'
 
 export interface Message {
@@ -53,14 +53,14 @@ export function readKnown(properties: Buffer): KnownProperties {
   }
 }
 
-/** The same properties with other headers, and without an expiration. */
-export function withHeaders(properties: Buffer, headers: FieldTable): Buffer {
+/** The same properties with other headers. */
+export function withHeaders(properties: Buffer, headers: FieldTable, { keepsExpiration = true } = {}): Buffer {
   const values = new Map(valuesOf(properties))
   const table = writeTable(headers)
   const length = Buffer.alloc(4)
   length.writeUInt32BE(table.length)
   values.set(HEADERS, Buffer.concat([length, table]))
-  values.delete(EXPIRATION)
+  if (!keepsExpiration) values.delete(EXPIRATION)
   let flags = 0
   const parts: Buffer[] = []
   for (const [flag] of VALUES) {
@@ -74,15 +74,15 @@ export function withHeaders(properties: Buffer, headers: FieldTable): Buffer {
   return Buffer.concat([head, ...parts])
 }
 
-/** Further routing keys that the sender named in a header. @throws AmqpException (406) when it is no list of strings */
+/** Further routing keys that the sender named in a header. @throws AmqpException (406) when it is no list */
 export function keysIn(headers: FieldTable, name: 'CC' | 'BCC'): readonly string[] {
   const field = headers.get(name)
   if (field === undefined) return []
-  const items: readonly Field[] = field.type === 'A' ? readArray(field.bytes) : []
-  const keys = items.map((item) => textIn(item))
-  if (field.type !== 'A' || keys.includes(undefined))
-    throw new AmqpException(406, `invalid ${name} header: must be a list of strings`)
-  return keys.filter((key) => key !== undefined)
+  if (field.type !== 'A')
+    throw new AmqpException(406, `invalid message: {unacceptable_type_in_header,"${name}",${typeNameOf(field)}}`)
+  return readArray(field.bytes)
+    .map((item) => textIn(item))
+    .filter((key) => key !== undefined)
 }
 
 /** The bytes of each value, with the length before it. */

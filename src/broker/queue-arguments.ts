@@ -14,16 +14,32 @@ export interface QueueSettings {
   readonly deadLetterRoutingKey?: string | undefined
 }
 
+/** Leaving them out means the same as their default. */
+const DEFAULTED: ReadonlySet<string> = new Set(['x-queue-type', 'x-queue-mode'])
+
 type Check = (field: Field) => string | undefined
 
 const natural: Check = (field) => {
   const value = integerIn(field)
-  if (value === undefined) return `{unacceptable_type,${typeNameOf(field)}}`
+  if (value === undefined) return `"expected integer, got ${typeNameOf(field)}"`
   return value < 0 ? `{value_negative,${value}}` : undefined
 }
 const positive: Check = (field) => (integerIn(field) === 0 ? '{value_zero,0}' : natural(field))
 const text: Check = (field) => (textIn(field) === undefined ? `{unacceptable_type,${typeNameOf(field)}}` : undefined)
-const overflow: Check = (field) => text(field) ?? (isOverflow(textIn(field)) ? undefined : 'invalid_overflow')
+const oneOf =
+  (isOne: (value: string) => boolean, problem: (value: string) => string): Check =>
+  (field) =>
+    text(field) ?? (isOne(textIn(field) ?? '') ? undefined : problem(textIn(field) ?? ''))
+const overflow = oneOf(isOverflow, () => 'invalid_overflow')
+const mode = oneOf(
+  (value) => value === 'default' || value === 'lazy',
+  (value) => `"unsupported queue mode '${value}'"`,
+)
+const type = oneOf(
+  (value) => QUEUE_TYPES.has(value),
+  (value) => `"unsupported queue type '${value}'"`,
+)
+const flag: Check = (field) => (field.type === 't' ? undefined : `{unacceptable_type,${typeNameOf(field)}}`)
 
 /** The arguments that mean something, in the order in which RabbitMQ checks them. */
 const CHECKS: ReadonlyMap<string, Check> = new Map([
@@ -34,12 +50,12 @@ const CHECKS: ReadonlyMap<string, Check> = new Map([
   ['x-max-length', natural],
   ['x-max-length-bytes', natural],
   ['x-overflow', overflow],
-  [
-    'x-single-active-consumer',
-    (field: Field) => (field.type === 't' ? undefined : `{unacceptable_type,${typeNameOf(field)}}`),
-  ],
-  ['x-queue-type', text],
+  ['x-single-active-consumer', flag],
+  ['x-queue-mode', mode],
+  ['x-queue-type', type],
 ])
+/** What RabbitMQ has; here there is the first alone. */
+const QUEUE_TYPES: ReadonlySet<string> = new Set(['classic', 'quorum', 'stream'])
 const UNKNOWN_HERE = ['x-max-priority']
 /** Of a bound of some weeks, as RabbitMQ's timers have it. */
 const MOST_MS = 0xffff_ffff
@@ -51,7 +67,13 @@ export function checkArguments(args: FieldTable, name: string, vhost: string): v
     if (field === undefined) continue
     const value = integerIn(field)
     const tooLarge = (key === 'x-expires' || key === 'x-message-ttl') && value !== undefined && value > MOST_MS
-    const problem = tooLarge ? `{value_too_big,${value}}` : check(field)
+    const problem = tooLarge ? `{value_too_large,${value}}` : check(field)
+    // RabbitMQ says it in other words of this one
+    if (problem !== undefined && key === 'x-dead-letter-exchange')
+      throw new AmqpException(
+        406,
+        `invalid type '${typeNameOf(field)}' for arg '${key}' in ${named('queue', name, vhost)}`,
+      )
     if (problem !== undefined)
       throw new AmqpException(406, `invalid arg '${key}' for ${named('queue', name, vhost)}: ${problem}`)
   }
@@ -60,8 +82,8 @@ export function checkArguments(args: FieldTable, name: string, vhost: string): v
       406,
       `invalid arg 'x-dead-letter-routing-key' for ${named('queue', name, vhost)}: routing_key_but_no_dlx_defined`,
     )
-  const type = textIn(args.get('x-queue-type'))
-  if (type !== undefined && type !== 'classic') throw notImplemented(`queues of type '${type}'`)
+  const queueType = textIn(args.get('x-queue-type')) ?? 'classic'
+  if (queueType !== 'classic') throw notImplemented(`queues of type '${queueType}'`)
   for (const key of UNKNOWN_HERE) if (args.has(key)) throw notImplemented(`queue argument '${key}'`)
 }
 
@@ -75,11 +97,12 @@ export function checkSameArguments(
   for (const key of keys) {
     const one = current.get(key)
     const other = received.get(key)
-    if (key === 'x-queue-type' && (one === undefined || other === undefined)) continue
+    if (DEFAULTED.has(key) && (one === undefined || other === undefined)) continue
     if (sameField(one, other)) continue
+    const isAlone = one === undefined || other === undefined
     throw new AmqpException(
       406,
-      `inequivalent arg '${key}' for ${what}: received ${valueText(other)} but current is ${valueText(one)}`,
+      `inequivalent arg '${key}' for ${what}: received ${valueText(other, isAlone)} but current is ${valueText(one, isAlone)}`,
     )
   }
 }
@@ -91,8 +114,9 @@ function sameField(one: Field | undefined, other: Field | undefined): boolean {
   return one.type === other.type && one.bytes.equals(other.bytes)
 }
 
-function valueText(field: Field | undefined): string {
-  return field === undefined ? 'none' : `the value '${shownField(field)}' of type '${typeNameOf(field)}'`
+function valueText(field: Field | undefined, isAlone: boolean): string {
+  if (field === undefined) return 'none'
+  return isAlone ? `the value '${shownField(field)}' of type '${typeNameOf(field)}'` : `'${shownField(field)}'`
 }
 
 /** Arguments and policy together: of numbers the lesser counts, of the rest the argument. */

@@ -1,6 +1,6 @@
 /** The methods of the class queue. Source: AMQP 0-9-1, section 1.7, and RabbitMQ's extensions. */
 import { type Channel, type Method } from './channel.ts'
-import { AmqpException, named, notFound } from './exceptions.ts'
+import { AmqpException, named } from './exceptions.ts'
 import { refuseDefault } from './exchange-methods.ts'
 import type { Binding } from './exchange.ts'
 import type { FieldTable } from './field-table.ts'
@@ -25,7 +25,7 @@ function methodKeyOf(id: number): number {
 
 function declare(channel: Channel, args: Reader): void {
   args.uint16()
-  const name = args.shortString()
+  const name = args.name()
   const bit = args.bits()
   const [passive, durable, exclusive, autoDelete, noWait] = [bit(0), bit(1), bit(2), bit(3), bit(4)]
   const table = args.table()
@@ -101,8 +101,8 @@ function unbind(channel: Channel, args: Reader): void {
 }
 
 function readBinding(channel: Channel, args: Reader, hasNoWait: boolean): { binding: Binding; noWait: boolean } {
-  const given = args.shortString()
-  const source = args.shortString()
+  const given = args.name()
+  const source = args.name()
   const key = args.shortString()
   const noWait = hasNoWait && args.bits()(0)
   const destination = nameOf(channel, given)
@@ -113,7 +113,7 @@ function readBinding(channel: Channel, args: Reader, hasNoWait: boolean): { bind
 
 function purge(channel: Channel, args: Reader): void {
   args.uint16()
-  const queue = queueNamed(channel, args.shortString())
+  const queue = queueNamed(channel, args.name())
   const noWait = args.bits()(0)
   const count = queue.purge()
   if (!noWait) channel.send(new MethodWriter(QUEUE, 31).uint32(count))
@@ -121,7 +121,7 @@ function purge(channel: Channel, args: Reader): void {
 
 function remove(channel: Channel, args: Reader): void {
   args.uint16()
-  const name = nameOf(channel, args.shortString())
+  const name = nameOf(channel, args.name())
   const bit = args.bits()
   const [ifUnused, ifEmpty, noWait] = [bit(0), bit(1), bit(2)]
   const { vhost } = channel.host
@@ -142,6 +142,6 @@ export function queueNamed(channel: Channel, given: string): Queue {
 
 function nameOf(channel: Channel, given: string): string {
   const name = given === '' ? channel.lastQueue : given
-  if (name === '') throw notFound('queue', '', channel.host.vhost.name)
+  if (name === '') throw new AmqpException(404, 'no previously declared queue')
   return name
 }

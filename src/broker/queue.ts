@@ -107,6 +107,8 @@ export class Queue {
     this.used()
     this.#dropExpired()
     const entry = this.#take()
+    // what is behind it may have expired as well: the client is told how many are left
+    this.#dropExpired()
     this.#watchExpiry()
     return entry
   }
@@ -140,6 +142,7 @@ export class Queue {
       this.#readyBytes += entry.message.body.length
     }
     this.#ready.insert(back)
+    this.#dropTooMany()
     this.deliver()
   }
 
@@ -178,7 +181,7 @@ export class Queue {
   change(settings: QueueSettings): void {
     this.settings = settings
     this.used()
-    if (settings.overflow === 'drop-head') this.#dropTooMany()
+    this.#dropTooMany()
   }
 
   /** @returns how many messages it had ready */
@@ -255,7 +258,8 @@ export class Queue {
   }
 
   #dropTooMany(): void {
-    const { maxLength = Infinity, maxBytes = Infinity } = this.settings
+    const { maxLength = Infinity, maxBytes = Infinity, overflow } = this.settings
+    if (overflow !== 'drop-head') return
     while (this.#ready.length > maxLength || this.#readyBytes > maxBytes) this.#drop('maxlen')
   }
 

@@ -32,6 +32,11 @@ export class Reader {
     return textOf(this.#part(this.uint8()))
   }
 
+  /** A name of a queue or an exchange: without line breaks, as RabbitMQ reads them. */
+  name(): string {
+    return this.shortString().replaceAll(/[\r\n]/g, '')
+  }
+
   longString(): Buffer {
     return this.#part(this.uint32())
   }

@@ -4,7 +4,7 @@ import type { Clock } from '../time/clock.ts'
 import { deadLetterOf, type DeathReason, goesInCircles } from './dead-letter.ts'
 import { AmqpException, named, notFound, notImplemented } from './exceptions.ts'
 import { type Binding, Exchange, type ExchangeOptions, type ExchangeType } from './exchange.ts'
-import { EMPTY_TABLE, textIn, writeTable } from './field-table.ts'
+import { EMPTY_TABLE, type FieldTable, textIn, writeTable } from './field-table.ts'
 import type { BrokerHooks } from './hooks.ts'
 import type { Memory } from './memory.ts'
 import { keysIn, type Message, readKnown } from './message.ts'
@@ -111,7 +111,8 @@ export class VirtualHost implements QueueHost {
   }
 
   bind(binding: Binding): void {
-    const { bindings } = this.exchange(binding.source)
+    const { bindings, type } = this.exchange(binding.source)
+    if (type === 'headers') throw notImplemented(`exchanges of type 'headers'`)
     if (!bindings.some((one) => isSame(one, binding))) bindings.push(binding)
     this.#routes.clear()
   }
@@ -131,12 +132,12 @@ export class VirtualHost implements QueueHost {
       throw new AmqpException(403, `cannot publish to internal ${named('exchange', name, this.name)}`)
   }
 
-  /** @throws AmqpException (406) when its further keys are no list, (540) when the exchange routes by headers */
-  publish(message: Message): Published {
-    const { exchange: name, routingKey, properties } = message
-    const { headers } = readKnown(properties)
-    const further = [...keysIn(headers, 'CC'), ...keysIn(headers, 'BCC')]
-    const queues = this.#queuesFor(name, [routingKey, ...further])
+  /**
+   * @param keys all that it is routed by
+   * @throws AmqpException (540) when the exchange routes by headers
+   */
+  publish(message: Message, keys: readonly string[]): Published {
+    const queues = this.#queuesFor(message.exchange, keys)
     return { queues: queues.length, kept: this.#publishTo(queues, message) }
   }
 
@@ -262,6 +263,10 @@ function isSame(one: Binding, other: Binding): boolean {
     one.destination === other.destination &&
     one.destinationKind === other.destinationKind &&
     one.routingKey === other.routingKey &&
-    writeTable(one.arguments).equals(writeTable(other.arguments))
+    writeTable(inOrder(one.arguments)).equals(writeTable(inOrder(other.arguments)))
   )
+}
+
+function inOrder(table: FieldTable): FieldTable {
+  return new Map([...table].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
