@@ -42,7 +42,7 @@ export class Settling {
    * @throws NotSettledError
    */
   async settle(timeoutMs: number, patienceMs = Infinity): Promise<void> {
-    const { workers, clock, catchUp } = this.#parts
+    const { workers, clock, catchUp, release } = this.#parts
     const began = performance.now()
     let changed = { at: began, activity: this.#activity }
     for (let turns = 0; ; turns++) {
@@ -50,9 +50,13 @@ export class Settling {
       if (busy.length === 0) {
         const before = this.#activity
         busy = await workers.busyQueues()
-        if (busy.length === 0 && this.#isAtRest(before)) {
+        // what the broker holds back comes when nothing else does
+        if (this.#isIdle(before) && !release() && busy.length === 0) {
           await catchUp()
-          if (this.#isAtRest(before)) return
+          if (this.#isIdle(before)) {
+            this.#atRest = before
+            return
+          }
         }
       }
       const now = performance.now()
@@ -83,10 +87,8 @@ export class Settling {
   }
 
   /** @param before the activity when the bus began to be looked at */
-  #isAtRest(before: number): boolean {
-    if (this.#activity !== before || this.#busy().length > 0 || this.#parts.release()) return false
-    this.#atRest = before
-    return true
+  #isIdle(before: number): boolean {
+    return this.#activity === before && this.#busy().length === 0
   }
 
   #problem(timeoutMs: number, busy: readonly Busy[]): NotSettledError {
