@@ -93,12 +93,14 @@ test('the runtime dependencies are these five and bring no others, and nothing r
   expect(Object.keys(scripts).filter((name) => /^(?:pre|post)?(?:install|prepare)$/.test(name))).toEqual([])
 })
 
-test('only what reaches brokers, their management API and health servers knows the network', () => {
+test('only what reaches or is a broker, its management API or a health server knows the network', () => {
   const network = /^(?:node:)?(?:net|tls|http|https|http2|dgram|dns)$/
   const opening = sources.filter(
     ({ text, imports }) => imports.some((module) => network.test(module)) || /\bfetch\(/.test(codeOf(text)),
   )
   expect(opening.map(({ path }) => path).toSorted()).toEqual([
+    'broker/connection.ts',
+    'broker/dev-broker.ts',
     'cli/commands/ready.ts',
     'health/server.ts',
     'management/api.ts',

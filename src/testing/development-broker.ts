@@ -48,7 +48,7 @@ export async function startDevelopmentBroker(clock: TestClock, plan: FaultPlan, 
     kind: 'development',
     url: broker.url,
     activity: () => timersRun,
-    release: () => false,
+    release: () => broker.release(),
     close: () => broker.close(),
   }
 }

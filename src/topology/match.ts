@@ -2,11 +2,11 @@
 
 /** Whether `key` matches the topic pattern: `*` is exactly one word, `#` any number of words, none included. */
 export function matches(pattern: string, key: string): boolean {
-  const words = key === '' ? [] : key.split('.')
+  const words = wordsOf(key)
   // reachable[i]: the pattern read so far can match the first i words
   let reachable: boolean[] = words.map(() => false)
   reachable.unshift(true)
-  for (const part of pattern.split('.')) {
+  for (const part of wordsOf(pattern)) {
     const next: boolean[] = []
     for (let i = 0; i <= words.length; i++) {
       if (part === '#') next[i] = reachable[i] === true || next[i - 1] === true
@@ -15,4 +15,9 @@ export function matches(pattern: string, key: string): boolean {
     reachable = next
   }
   return reachable[words.length] === true
+}
+
+/** An empty text has no word, not an empty one. */
+function wordsOf(text: string): readonly string[] {
+  return text === '' ? [] : text.split('.')
 }

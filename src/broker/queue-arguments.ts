@@ -1,0 +1,124 @@
+/** What a queue's arguments ask for: checked when it is declared, and compared when it is declared again. */
+import { AmqpException, named, notImplemented } from './exceptions.ts'
+import { type Field, type FieldTable, integerIn, shownField, textIn, typeNameOf } from './field-table.ts'
+
+/** What rules a queue: its arguments and its policy, taken together. */
+export interface QueueSettings {
+  readonly messageTtlMs?: number | undefined
+  /** How long it may stay unused. */
+  readonly expiresMs?: number | undefined
+  readonly maxLength?: number | undefined
+  readonly maxBytes?: number | undefined
+  readonly overflow: 'drop-head' | 'reject-publish' | 'reject-publish-dlx'
+  readonly deadLetterExchange?: string | undefined
+  readonly deadLetterRoutingKey?: string | undefined
+}
+
+type Check = (field: Field) => string | undefined
+
+const natural: Check = (field) => {
+  const value = integerIn(field)
+  if (value === undefined) return `{unacceptable_type,${typeNameOf(field)}}`
+  return value < 0 ? `{value_negative,${value}}` : undefined
+}
+const positive: Check = (field) => (integerIn(field) === 0 ? '{value_zero,0}' : natural(field))
+const text: Check = (field) => (textIn(field) === undefined ? `{unacceptable_type,${typeNameOf(field)}}` : undefined)
+const overflow: Check = (field) => text(field) ?? (isOverflow(textIn(field)) ? undefined : 'invalid_overflow')
+
+/** The arguments that mean something, in the order in which RabbitMQ checks them. */
+const CHECKS: ReadonlyMap<string, Check> = new Map([
+  ['x-expires', positive],
+  ['x-message-ttl', natural],
+  ['x-dead-letter-exchange', text],
+  ['x-dead-letter-routing-key', text],
+  ['x-max-length', natural],
+  ['x-max-length-bytes', natural],
+  ['x-overflow', overflow],
+  [
+    'x-single-active-consumer',
+    (field: Field) => (field.type === 't' ? undefined : `{unacceptable_type,${typeNameOf(field)}}`),
+  ],
+  ['x-queue-type', text],
+])
+const UNKNOWN_HERE = ['x-max-priority']
+/** Of a bound of some weeks, as RabbitMQ's timers have it. */
+const MOST_MS = 0xffff_ffff
+
+/** @throws AmqpException (406) for a value that makes no sense, (540) for what this broker does not do */
+export function checkArguments(args: FieldTable, name: string, vhost: string): void {
+  for (const [key, check] of CHECKS) {
+    const field = args.get(key)
+    if (field === undefined) continue
+    const value = integerIn(field)
+    const tooLarge = (key === 'x-expires' || key === 'x-message-ttl') && value !== undefined && value > MOST_MS
+    const problem = tooLarge ? `{value_too_big,${value}}` : check(field)
+    if (problem !== undefined)
+      throw new AmqpException(406, `invalid arg '${key}' for ${named('queue', name, vhost)}: ${problem}`)
+  }
+  if (args.has('x-dead-letter-routing-key') && !args.has('x-dead-letter-exchange'))
+    throw new AmqpException(
+      406,
+      `invalid arg 'x-dead-letter-routing-key' for ${named('queue', name, vhost)}: routing_key_but_no_dlx_defined`,
+    )
+  const type = textIn(args.get('x-queue-type'))
+  if (type !== undefined && type !== 'classic') throw notImplemented(`queues of type '${type}'`)
+  for (const key of UNKNOWN_HERE) if (args.has(key)) throw notImplemented(`queue argument '${key}'`)
+}
+
+/** @throws AmqpException (406) when an argument that means something differs */
+export function checkSameArguments(
+  what: string,
+  current: FieldTable,
+  received: FieldTable,
+  keys: Iterable<string> = CHECKS.keys(),
+): void {
+  for (const key of keys) {
+    const one = current.get(key)
+    const other = received.get(key)
+    if (key === 'x-queue-type' && (one === undefined || other === undefined)) continue
+    if (sameField(one, other)) continue
+    throw new AmqpException(
+      406,
+      `inequivalent arg '${key}' for ${what}: received ${valueText(other)} but current is ${valueText(one)}`,
+    )
+  }
+}
+
+function sameField(one: Field | undefined, other: Field | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other
+  const number = integerIn(one)
+  if (number !== undefined) return number === integerIn(other)
+  return one.type === other.type && one.bytes.equals(other.bytes)
+}
+
+function valueText(field: Field | undefined): string {
+  return field === undefined ? 'none' : `the value '${shownField(field)}' of type '${typeNameOf(field)}'`
+}
+
+/** Arguments and policy together: of numbers the lesser counts, of the rest the argument. */
+export function settingsOf(args: FieldTable, policy: Readonly<Record<string, unknown>>): QueueSettings {
+  const number = (name: string): number | undefined => {
+    const own = integerIn(args.get(`x-${name}`))
+    const given = policy[name]
+    const values = [own, typeof given === 'number' ? given : undefined].filter((value) => value !== undefined)
+    return values.length === 0 ? undefined : Math.min(...values)
+  }
+  const string = (name: string): string | undefined => {
+    const given = policy[name]
+    return textIn(args.get(`x-${name}`)) ?? (typeof given === 'string' ? given : undefined)
+  }
+  const how = string('overflow')
+  return {
+    messageTtlMs: number('message-ttl'),
+    expiresMs: number('expires'),
+    maxLength: number('max-length'),
+    maxBytes: number('max-length-bytes'),
+    overflow: isOverflow(how) ? how : 'drop-head',
+    deadLetterExchange: string('dead-letter-exchange'),
+    deadLetterRoutingKey: string('dead-letter-routing-key'),
+  }
+}
+
+function isOverflow(value: string | undefined): value is QueueSettings['overflow'] {
+  return value === 'drop-head' || value === 'reject-publish' || value === 'reject-publish-dlx'
+}

@@ -1,0 +1,71 @@
+/** What the development broker is beyond AMQP: how it starts, whom it lets in, its policies, its end. */
+import amqp from 'amqplib'
+import { afterEach, expect, test } from 'vitest'
+import { DevBroker, type DevBrokerOptions } from '../../src/broker/dev-broker.ts'
+
+const brokers: DevBroker[] = []
+
+async function started(options?: DevBrokerOptions): Promise<DevBroker> {
+  const broker = await DevBroker.start(options)
+  brokers.push(broker)
+  return broker
+}
+
+afterEach(async () => {
+  for (const broker of brokers.splice(0)) await broker.close()
+})
+
+test('it listens on the loopback address alone', async () => {
+  const broker = await started()
+  expect(broker.url).toBe(`amqp://guest:guest@127.0.0.1:${broker.port}`)
+})
+
+test('a port that is taken is named', async () => {
+  const { port } = await started()
+  await expect(DevBroker.start({ port })).rejects.toThrow(new RegExp(`port: ${port} of 127.0.0.1 cannot be used`))
+})
+
+test('a wrong password is refused as RabbitMQ does it', async () => {
+  const { port } = await started()
+  await expect(amqp.connect(`amqp://guest:wrong@127.0.0.1:${port}`)).rejects.toThrow(/403 \(ACCESS-REFUSED\)/)
+})
+
+test('what is dead-lettered by a policy says of what it died', async () => {
+  const broker = await started()
+  broker.setPolicy({ name: 'dlx', pattern: '^work$', definition: { 'dead-letter-exchange': 'amq.fanout' } })
+  const connection = await amqp.connect(broker.url)
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue('work')
+  await channel.assertQueue('dead')
+  await channel.bindQueue('dead', 'amq.fanout', '')
+  channel.sendToQueue('work', Buffer.from('one'))
+  await channel.waitForConfirms()
+  const message = await channel.get('work')
+  if (message === false) throw new Error('nothing came')
+  channel.reject(message, false)
+  await expect
+    .poll(async () => channel.get('dead'))
+    .toMatchObject({
+      content: Buffer.from('one'),
+      properties: { headers: { 'x-first-death-reason': 'rejected', 'x-death': [{ queue: 'work', count: 1 }] } },
+    })
+  await connection.close()
+})
+
+test('a policy that it does not know is refused', async () => {
+  const broker = await started()
+  expect(() => broker.setPolicy({ name: 'ha', pattern: '', definition: { 'ha-mode': 'all' } })).toThrow(
+    /policy 'ha': 'ha-mode' is not implemented; known are message-ttl/,
+  )
+})
+
+test('when it ends, its clients are told', async () => {
+  const broker = await started()
+  const connection = await amqp.connect(broker.url)
+  const errors: unknown[] = []
+  connection.on('error', (error) => errors.push(error))
+  const closed = new Promise((resolve) => connection.on('close', resolve))
+  await broker.close()
+  await closed
+  expect(String(errors[0])).toContain(`CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'`)
+})
