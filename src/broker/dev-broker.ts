@@ -115,8 +115,9 @@ export class DevBroker {
 
   /** Hands out what hooks hold back. @returns whether there was anything */
   release(): boolean {
-    const queues = this.vhosts().flatMap((vhost) => [...vhost.queues.values()])
-    return queues.map((queue) => queue.release()).includes(true)
+    let wasAny = false
+    for (const vhost of this.vhosts()) for (const queue of vhost.queues.values()) wasAny = queue.release() || wasAny
+    return wasAny
   }
 
   /** Closes all connections, and forgets everything. */

@@ -57,15 +57,14 @@ test('a message that the broker refuses is sent again after the retry delay, and
   expect(bus.published({ routingKey: 'Worked' })).toHaveLength(1)
 })
 
-test('a message that is delivered twice is handled twice, unless its handler works once', async () => {
+test('a message that is delivered twice is handled twice', async () => {
   await using bus = await startBus()
   const { handled, service } = keeping('twice')
   await bus.start(service)
   const twice = bus.faults.deliverTwice({ times: 2 })
   await publishAll(bus, 3)
   expect(twice.count).toBe(2)
-  expect(handled.toSorted()).toEqual([0, 0, 1, 1, 2])
-  await bus.settled()
+  expect(upTo(3).map((n) => handled.filter((one) => one === n).length)).toEqual([2, 2, 1])
 })
 
 test('a message comes after the one behind it, and all the same when there is none', async () => {
