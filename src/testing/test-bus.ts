@@ -205,9 +205,8 @@ class RunningBus implements TestBus {
       clock,
       seed,
       pendingPublishes: () => this.#endpoint.pendingPublishes,
-      otherActivity: () => broker.activity() + recorder.published.length + recorder.deadLetters.length,
+      brokerActivity: () => broker.activity(),
       release: () => broker.release(),
-      catchUp: () => recorder.catchUp(),
     })
   }
 
@@ -233,6 +232,7 @@ class RunningBus implements TestBus {
   readonly settled = async ({ timeoutMs = SETTLE_TIMEOUT_MS } = {}): Promise<void> => {
     checkTimerMs('timeoutMs', timeoutMs)
     await this.#settling.settle(timeoutMs)
+    await this.#parts.recorder.catchUp()
   }
 
   readonly advance = (ms: number): Promise<void> => {
@@ -277,10 +277,11 @@ class RunningBus implements TestBus {
   }
 
   async #advance(ms: number): Promise<void> {
-    const { clock } = this.#parts
+    const { clock, recorder } = this.#parts
     const until = clock.now() + ms
     await this.#settling.settle(SETTLE_TIMEOUT_MS, PATIENCE_MS)
     while (clock.goOn(until)) await this.#settling.settleAfterTimer(SETTLE_TIMEOUT_MS, PATIENCE_MS)
+    await recorder.catchUp()
   }
 
   async #close(): Promise<void> {
