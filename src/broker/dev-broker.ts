@@ -136,6 +136,13 @@ export class DevBroker {
     this.#vhost(vhost).clearPolicy(name)
   }
 
+  /** Hands out what hooks hold back. @returns whether there was anything */
+  release(): boolean {
+    let wasAny = false
+    for (const vhost of this.vhosts()) for (const queue of vhost.queues.values()) wasAny = queue.release() || wasAny
+    return wasAny
+  }
+
   /** Closes all connections, and forgets everything. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))

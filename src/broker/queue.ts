@@ -57,6 +57,8 @@ export class Queue {
   #position = 0
   #deleted = false
   #delivering = false
+  /** The first one, when a hook wants it to come later and there is none behind it. */
+  #heldBack: QueueEntry | undefined
   #stopExpiry: (() => void) | undefined
   #stopUnused: (() => void) | undefined
 
@@ -120,12 +122,20 @@ export class Queue {
     this.#delivering = true
     for (;;) {
       this.#dropExpired()
-      const consumer = this.#ready.length === 0 ? undefined : this.consumers.next()
+      const consumer = this.#ready.length === 0 || this.#isHeldBack ? undefined : this.consumers.next()
       if (consumer === undefined) break
       this.#give(consumer)
     }
     this.#delivering = false
     this.#watchExpiry()
+  }
+
+  /** Hands out what a hook holds back. @returns whether there was anything */
+  release(): boolean {
+    const wasHeldBack = this.#isHeldBack
+    this.#heldBack = undefined
+    if (wasHeldBack) this.deliver()
+    return wasHeldBack
   }
 
   /** It was acknowledged, or is dead: the queue forgets it. */
@@ -232,12 +242,19 @@ export class Queue {
     if (asked === 'twice') this.#ready.insert([{ ...first, position: first.position + 0.5 }])
     if (asked === 'twice') this.#host.memory.add(sizeOf(first))
     if (asked === 'twice') this.#readyBytes += first.message.body.length
-    const second = asked === 'later' ? this.#ready.takeSecond() : undefined
+    if (asked === 'later') this.#heldBack = first
+    if (this.#isHeldBack) return
+    const second = first === this.#heldBack ? this.#ready.takeSecond() : undefined
     if (second !== undefined) this.#ready.insert([{ ...second, position: first.position - 0.5 }])
+    this.#heldBack = undefined
     const entry = this.#take()
     if (entry === undefined) return
     consumer.deliver(entry)
     if (consumer.noAck) this.settle(entry)
+  }
+
+  get #isHeldBack(): boolean {
+    return this.#heldBack !== undefined && this.#ready.length === 1 && this.#ready.first() === this.#heldBack
   }
 
   #askedFor({ message, redelivered }: QueueEntry): 'twice' | 'later' | undefined {

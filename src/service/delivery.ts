@@ -60,6 +60,11 @@ export class Delivery implements PublishOwner {
     return this.#state === 'lost'
   }
 
+  /** What was published on its behalf and is not confirmed. */
+  get unconfirmed(): number {
+    return this.#unconfirmed
+  }
+
   /** Aborts when the delivery is lost. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController()

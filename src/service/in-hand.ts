@@ -26,6 +26,8 @@ export interface MessageInHand {
   readonly conversationId: string
   readonly correlationId: string | undefined
   readonly messageId: string | undefined
+  /** What was published for it and is not confirmed. */
+  readonly unconfirmed: number
   /** Since its handler was called, in milliseconds; undefined before. */
   readonly runningMs: number | undefined
 }
@@ -48,6 +50,8 @@ export interface QueueInUse {
   readonly isConsumed: boolean
   /** Messages that wait in it. */
   readonly ready: number
+  /** Whether the worker has as many of its messages in hand as it takes. */
+  readonly isFull: boolean
 }
 
 export function workOf(
@@ -72,6 +76,7 @@ function inHand(delivery: Delivery): MessageInHand {
     conversationId: conversationIdOf(message) ?? '',
     correlationId: message.properties.correlationId,
     messageId: message.properties.messageId,
+    unconfirmed: delivery.unconfirmed,
     runningMs: begunAt === undefined ? undefined : performance.now() - begunAt,
   }
 }

@@ -147,6 +147,7 @@ export class Session {
           name,
           isConsumed: channel.consumes(kind),
           ready: await channel.waitingIn(name),
+          isFull: this.#inHand(kind) >= this.#parts.settings.prefetch,
         })),
       )
     await look()
@@ -266,11 +267,19 @@ export class Session {
   }
 
   #consumed(): readonly Watched[] {
-    const inHand = { event: 0, command: 0, configuration: 0 }
-    for (const { queue } of this.#parts.dispatcher.open) inHand[queue] += 1
     return this.#queues
       .filter(({ plan: { kind } }) => this.#gate === 'open' || (this.#gate === 'closed' && kind === 'configuration'))
-      .map(({ plan: { kind }, name }) => ({ queue: name, delivered: this.#delivered[kind], inHand: inHand[kind] }))
+      .map(({ plan: { kind }, name }) => ({
+        queue: name,
+        delivered: this.#delivered[kind],
+        inHand: this.#inHand(kind),
+      }))
+  }
+
+  #inHand(kind: QueueKind): number {
+    let count = 0
+    for (const { queue } of this.#parts.dispatcher.open) if (queue === kind) count += 1
+    return count
   }
 
   #abandon(reason: Error): void {

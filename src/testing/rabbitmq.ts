@@ -29,5 +29,11 @@ export async function useRabbitmq(url: string, managementUrl: string | undefined
       { cause: error },
     )
   }
-  return { kind: 'rabbitmq', url: own.href, close: () => api.delete(`vhosts/${vhost}`) }
+  return {
+    kind: 'rabbitmq',
+    url: own.href,
+    activity: () => 0,
+    release: () => false,
+    close: () => api.delete(`vhosts/${vhost}`),
+  }
 }

@@ -14,13 +14,11 @@ export interface SettlingParts {
   readonly clock: TestClock
   /** What the bus itself has published, and is not confirmed. */
   readonly pendingPublishes: () => number
-  /** Grows with what happens elsewhere than in workers. */
-  readonly otherActivity: () => number
+  /** Grows when the broker does something by itself. */
+  readonly brokerActivity: () => number
   /** Lets the broker go on with what it holds back. @returns whether it held anything back */
   readonly release: () => boolean
-  /** Brings in what was recorded last. */
-  readonly catchUp: () => Promise<void>
-  /** What helps to repeat it, in parentheses. */
+  /** What helps to repeat it. */
   readonly seed: number
 }
 
@@ -42,7 +40,7 @@ export class Settling {
    * @throws NotSettledError
    */
   async settle(timeoutMs: number, patienceMs = Infinity): Promise<void> {
-    const { workers, clock, catchUp } = this.#parts
+    const { workers, clock, release } = this.#parts
     const began = performance.now()
     let changed = { at: began, activity: this.#activity }
     for (let turns = 0; ; turns++) {
@@ -50,15 +48,16 @@ export class Settling {
       if (busy.length === 0) {
         const before = this.#activity
         busy = await workers.busyQueues()
-        if (busy.length === 0 && this.#isAtRest(before)) {
-          await catchUp()
-          if (this.#isAtRest(before)) return
+        // what the broker holds back comes when nothing else does
+        if (this.#isIdle(before) && !release() && busy.length === 0) {
+          this.#atRest = before
+          return
         }
       }
       const now = performance.now()
       if (changed.activity !== this.#activity) changed = { at: now, activity: this.#activity }
       const isPatient = clock.pending === 0 || !busy.every(({ runsOn }) => runsOn) || now - changed.at < patienceMs
-      if (!isPatient && busy.length > 0) return catchUp()
+      if (!isPatient && busy.length > 0) return
       if (now - began > timeoutMs) throw this.#problem(timeoutMs, busy)
       await (turns < EAGER_TURNS ? turn() : delay(1))
     }
@@ -72,8 +71,8 @@ export class Settling {
   }
 
   get #activity(): number {
-    const { workers, otherActivity } = this.#parts
-    return workers.activity + workers.published + otherActivity()
+    const { workers, brokerActivity } = this.#parts
+    return workers.activity + workers.published + brokerActivity()
   }
 
   #busy(): readonly Busy[] {
@@ -83,10 +82,8 @@ export class Settling {
   }
 
   /** @param before the activity when the bus began to be looked at */
-  #isAtRest(before: number): boolean {
-    if (this.#activity !== before || this.#busy().length > 0 || this.#parts.release()) return false
-    this.#atRest = before
-    return true
+  #isIdle(before: number): boolean {
+    return this.#activity === before && this.#busy().length === 0
   }
 
   #problem(timeoutMs: number, busy: readonly Busy[]): NotSettledError {

@@ -16,7 +16,8 @@ import type { TempStore } from '../store/temp-store.ts'
 import type { Clock } from '../time/clock.ts'
 import { checkPattern } from '../topology/names.ts'
 import { type BusMessage, type DeadLetter, FILTER_NAMES, fits, type MessageFilter } from './bus-message.ts'
-import { type Faults, noFaults } from './faults.ts'
+import { startDevelopmentBroker } from './development-broker.ts'
+import { FaultPlan, type Faults, noFaults } from './faults.ts'
 import { useRabbitmq } from './rabbitmq.ts'
 import { Recorder } from './recorder.ts'
 import { Settling } from './settling.ts'
@@ -125,11 +126,13 @@ export async function startBus(options: BusOptions = {}): Promise<TestBus> {
   const clock = new TestClock(Date.now())
   const url = options.url ?? (process.env['EVENTAIL_TEST_URL'] || undefined)
   const managementUrl = options.managementUrl ?? (process.env['EVENTAIL_MANAGEMENT_URL'] || undefined)
-  if (url === undefined) throw new Error('there is no broker in this process yet')
-  const broker = await useRabbitmq(url, managementUrl)
+  const name = options.name ?? 'test'
+  const plan = new FaultPlan(seed)
+  const broker = await (url === undefined ? startDevelopmentBroker(clock, plan, name) : useRabbitmq(url, managementUrl))
   try {
     const recorder = await Recorder.open(broker.url)
-    return new RunningBus({ broker, recorder, clock, seed, name: options.name ?? 'test' })
+    const faults = url === undefined ? plan.faults : noFaults()
+    return new RunningBus({ broker, recorder, clock, seed, name, faults })
   } catch (error) {
     await broker.close()
     throw error
@@ -149,6 +152,7 @@ interface BusParts {
   readonly clock: TestClock
   readonly seed: number
   readonly name: string
+  readonly faults: Faults
 }
 
 class RunningBus implements TestBus {
@@ -174,13 +178,13 @@ class RunningBus implements TestBus {
   #closed: Promise<void> | undefined
 
   constructor(parts: BusParts) {
-    const { broker, recorder, clock, seed, name } = parts
+    const { broker, recorder, clock, seed, name, faults } = parts
     this.#parts = parts
     this.url = broker.url
     this.broker = broker.kind
     this.seed = seed
     this.clock = clock
-    this.faults = noFaults()
+    this.faults = faults
     this.store = createMemoryStore({ namespace: 'test:', clock })
     this.#endpoint = new Endpoint({
       name,
@@ -201,9 +205,8 @@ class RunningBus implements TestBus {
       clock,
       seed,
       pendingPublishes: () => this.#endpoint.pendingPublishes,
-      otherActivity: () => recorder.published.length + recorder.deadLetters.length,
-      release: () => false,
-      catchUp: () => recorder.catchUp(),
+      brokerActivity: () => broker.activity(),
+      release: () => broker.release(),
     })
   }
 
@@ -229,6 +232,7 @@ class RunningBus implements TestBus {
   readonly settled = async ({ timeoutMs = SETTLE_TIMEOUT_MS } = {}): Promise<void> => {
     checkTimerMs('timeoutMs', timeoutMs)
     await this.#settling.settle(timeoutMs)
+    await this.#parts.recorder.catchUp()
   }
 
   readonly advance = (ms: number): Promise<void> => {
@@ -273,10 +277,11 @@ class RunningBus implements TestBus {
   }
 
   async #advance(ms: number): Promise<void> {
-    const { clock } = this.#parts
+    const { clock, recorder } = this.#parts
     const until = clock.now() + ms
     await this.#settling.settle(SETTLE_TIMEOUT_MS, PATIENCE_MS)
     while (clock.goOn(until)) await this.#settling.settleAfterTimer(SETTLE_TIMEOUT_MS, PATIENCE_MS)
+    await recorder.catchUp()
   }
 
   async #close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** The workers on a bus of tests, as their health observer sees them, and what each has still to do, in words. */
-import type { MessageInHand, QueueInUse } from '../service/in-hand.ts'
+import type { MessageInHand, QueueInUse, Work } from '../service/in-hand.ts'
 import type { HealthObserver, ObservedWorker, WorkerEvents } from '../service/observer.ts'
 import { visible } from '../wire/text.ts'
 
@@ -94,14 +94,13 @@ async function look(worker: ObservedWorker): Promise<readonly Look[]> {
     const why = `, or may: the queue could not be looked at: ${error instanceof Error ? error.message : String(error)}`
     return [{ name: worker.service, ready: 1, isStuck: false, why }]
   }
-  const { messages } = worker.work()
-  return queues.map(({ kind, name, ready, isConsumed }) => {
-    const inHand = messages.filter(({ queue }) => queue === kind)
-    const isStuck = inHand.length > 0 && inHand.every(({ state }) => state === 'waiting')
+  const work = worker.work()
+  return queues.map(({ kind, name, ready, isConsumed, isFull }) => {
+    const inHand = work.messages.filter(({ queue }) => queue === kind)
     return {
       name,
       ready,
-      isStuck,
+      isStuck: isFull && inHand.every((message) => isWaiting(message, work)),
       why: isConsumed ? '' : `, and ${worker.service} does not consume: it waits for its configuration`,
     }
   })
@@ -109,19 +108,27 @@ async function look(worker: ObservedWorker): Promise<readonly Look[]> {
 
 function busyOf(worker: ObservedWorker): readonly Busy[] {
   const { state, problems } = worker.health()
-  const { messages, calls, pendingPublishes, refusedPublishes } = worker.work()
+  const work = worker.work()
+  const { messages, calls, pendingPublishes, refusedPublishes } = work
   const unconfirmed = pendingPublishes - refusedPublishes
   const busy = [
-    ...calls.map((call) => ({ runsOn: true, text: `${call} is still running` })),
-    ...messages.flatMap((message) => {
-      // nothing but what the broker refused is not confirmed: that goes by the clock
-      const isRefused = message.state === 'confirming' && unconfirmed === 0 && refusedPublishes > 0
-      return message.state === 'waiting' || isRefused ? [] : [busyWith(message)]
-    }),
+    // as far as anybody knows, they wait for what they have published
+    ...(areRefused(work) ? [] : calls.map((call) => ({ runsOn: true, text: `${call} is still running` }))),
+    ...messages.filter((message) => !isWaiting(message, work)).map(busyWith),
   ]
   if (unconfirmed > 0) busy.push({ runsOn: false, text: `publishes that are not confirmed: ${unconfirmed}` })
   if (state !== 'unconfigured') busy.push(...problems.map((text) => ({ runsOn: false, text })))
   return busy
+}
+
+/** Whether nothing becomes of a message before time passes. */
+function isWaiting({ state, unconfirmed }: MessageInHand, work: Work): boolean {
+  return state === 'waiting' || (unconfirmed > 0 && areRefused(work))
+}
+
+/** Whether all that is not confirmed was refused by the broker: that is sent again by the clock. */
+function areRefused({ pendingPublishes, refusedPublishes }: Work): boolean {
+  return refusedPublishes > 0 && pendingPublishes === refusedPublishes
 }
 
 function busyWith({ state, routingKey, conversationId, correlationId, messageId, runningMs = 0 }: MessageInHand): Busy {
