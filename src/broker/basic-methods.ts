@@ -4,13 +4,15 @@ import { type Channel, type Method, requeue, type Subscription } from './channel
 import type { Consumer } from './consumer.ts'
 import { AmqpException, named, notImplemented } from './exceptions.ts'
 import { type FieldTable, integerIn, typeNameOf } from './field-table.ts'
-import { keysIn, type Message, readKnown, withHeaders } from './message.ts'
+import { keysIn, type Message, checkProperties, readKnown, withHeaders } from './message.ts'
+import { deliveryOf, shownMessage } from './hooks.ts'
 import type { Queue, QueueEntry } from './queue.ts'
 import { queueNamed } from './queue-methods.ts'
 import type { Reader } from './reader.ts'
 import { methodKey, MethodWriter } from './writer.ts'
 
 const BASIC = 60
+const DIRECT_REPLY = 'amq.rabbitmq.reply-to'
 
 export const BASIC_METHODS: readonly (readonly [number, Method])[] = [
   [methodKeyOf(10), qos],
@@ -49,7 +51,7 @@ function consume(channel: Channel, args: Reader): void {
   const bit = args.bits()
   const [noAck, exclusive, noWait] = [bit(1), bit(2), bit(3)]
   const table = args.table()
-  if (queueName === 'amq.rabbitmq.reply-to') throw notImplemented('direct reply-to')
+  if (queueName === DIRECT_REPLY) throw notImplemented('direct reply-to')
   const queue = queueNamed(channel, queueName)
   const tag = given === '' ? `amq.ctag-${randomBytes(16).toString('base64url')}` : given
   if (channel.subscriptions.has(tag)) throw new AmqpException(530, `attempt to reuse consumer tag '${tag}'`)
@@ -122,17 +124,20 @@ export function publish(channel: Channel, args: Reader, given: Buffer, body: Buf
   const bit = args.bits()
   const [mandatory, immediate] = [bit(0), bit(1)]
   const { host } = channel
-  const { headers, expiration, userId } = readKnown(given)
+  checkProperties(given)
+  const { headers, expiration, userId, replyTo } = readKnown(given)
   if (immediate) throw notImplemented('immediate=true')
   host.vhost.checkPublish(exchange)
   if (userId !== undefined && userId !== host.user)
     throw new AmqpException(406, `user_id property set to '${userId}' but authenticated user was '${host.user}'`)
+  // replies straight to a consumer are not done here: nobody can consume them
+  if (replyTo === DIRECT_REPLY) throw new AmqpException(406, 'fast reply consumer does not exist')
   const expirationMs = expirationIn(expiration)
   const keys = [routingKey, ...keysIn(headers, 'CC'), ...keysIn(headers, 'BCC')]
   const properties = headers.has('BCC') ? withHeaders(given, without(headers, 'BCC')) : given
   const message: Message = { exchange, routingKey, properties, body, expirationMs }
   const number = channel.numberOfPublished()
-  const fault = host.vhost.hooks.onPublish?.(message, host.vhost.name)
+  const fault = host.vhost.hooks.onPublish?.(shownMessage(message))
   if (fault === 'drop-connection') host.drop()
   if (fault === 'nack') channel.confirm(number, false)
   if (fault !== undefined) return
@@ -171,8 +176,8 @@ function ack(channel: Channel, args: Reader): void {
   channel.fill()
 }
 
-function askedOfAck({ host }: Channel, { queue, message, redelivered }: QueueEntry): 'drop-connection' | undefined {
-  return host.vhost.hooks.onAck?.({ vhost: host.vhost.name, queue: queue.name, message, redelivered })
+function askedOfAck({ host }: Channel, entry: QueueEntry): 'drop-connection' | undefined {
+  return host.vhost.hooks.onAck?.(deliveryOf(entry))
 }
 
 function reject(channel: Channel, args: Reader): void {

@@ -76,7 +76,7 @@ export class Connection implements ChannelHost {
   #publishes = false
   #blocked = false
   #out: Buffer[] = []
-  #heardAtMs = Date.now()
+  #heard = true
   #sentAtMs = Date.now()
   #timer: NodeJS.Timeout
 
@@ -140,7 +140,6 @@ export class Connection implements ChannelHost {
       )
     if (blocked) this.#socket.pause()
     else {
-      this.#heardAtMs = Date.now()
       this.#socket.resume()
       queueMicrotask(() => this.#process())
     }
@@ -163,7 +162,7 @@ export class Connection implements ChannelHost {
   }
 
   #received(chunk: Buffer): void {
-    this.#heardAtMs = Date.now()
+    this.#heard = true
     this.#frames.push(chunk)
     this.#process()
   }
@@ -321,14 +320,21 @@ export class Connection implements ChannelHost {
     this.#endSoon()
   }
 
-  /** Both sides show that they live twice in each interval, and give up after two of silence. */
+  /** The broker shows that it lives twice in each interval, and gives up when it heard nothing in two of them, one after the other. */
   #beat(intervalMs: number): void {
-    const timer = setInterval(() => {
-      const now = Date.now()
-      if (!this.#blocked && now - this.#heardAtMs > 2 * intervalMs) this.#socket.destroy()
-      if (now - this.#sentAtMs >= intervalMs / 2) this.send(frame(FRAME_HEARTBEAT, 0, Buffer.alloc(0)))
+    const sender = setInterval(() => {
+      if (Date.now() - this.#sentAtMs >= intervalMs / 2) this.send(frame(FRAME_HEARTBEAT, 0, Buffer.alloc(0)))
     }, intervalMs / 2)
-    this.#socket.once('close', () => clearInterval(timer))
+    let silent = 0
+    const listener = setInterval(() => {
+      silent = this.#heard || this.#blocked ? 0 : silent + 1
+      this.#heard = false
+      if (silent === 2) this.#socket.destroy()
+    }, intervalMs)
+    this.#socket.once('close', () => {
+      clearInterval(sender)
+      clearInterval(listener)
+    })
   }
 
   #sendMethod(method: MethodWriter): void {

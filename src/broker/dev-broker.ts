@@ -5,6 +5,7 @@
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { InvalidSettingError } from '../errors.ts'
 import { type Clock, SYSTEM_CLOCK } from '../time/clock.ts'
+import { byteString } from './byte-string.ts'
 import { Connection } from './connection.ts'
 import { AmqpException } from './exceptions.ts'
 import type { BrokerHooks } from './hooks.ts'
@@ -112,13 +113,15 @@ export class DevBroker {
     return [...this.#vhosts.values()]
   }
 
-  addVhost(name: string): void {
+  addVhost(given: string): void {
+    const name = byteString(given)
     if (this.#vhosts.has(name)) return
     this.#vhosts.set(name, new VirtualHost(name, { clock: this.#clock, memory: this.#memory, hooks: this.hooks }))
   }
 
   /** Its connections are closed. */
-  deleteVhost(name: string): void {
+  deleteVhost(given: string): void {
+    const name = byteString(given)
     const vhost = this.#vhosts.get(name)
     if (vhost === undefined) return
     this.#vhosts.delete(name)
@@ -129,11 +132,11 @@ export class DevBroker {
 
   /** @throws Error for a definition that this broker does not know, a pattern that is none, or a virtual host that is not there */
   setPolicy(policy: Policy): void {
-    this.#vhost(policy.vhost ?? '/').setPolicy(policy)
+    this.#vhost(policy.vhost ?? '/').setPolicy(bytesOf(policy))
   }
 
   clearPolicy(vhost: string, name: string): void {
-    this.#vhost(vhost).clearPolicy(name)
+    this.#vhost(vhost).clearPolicy(byteString(name))
   }
 
   /** Hands out what hooks hold back. @returns whether there was anything */
@@ -160,7 +163,7 @@ export class DevBroker {
   }
 
   #vhost(name: string): VirtualHost {
-    const vhost = this.#vhosts.get(name)
+    const vhost = this.#vhosts.get(byteString(name))
     if (vhost === undefined) throw new Error(`there is no virtual host '${name}'`)
     return vhost
   }
@@ -169,4 +172,17 @@ export class DevBroker {
 function portOf(server: Server): number {
   const address: AddressInfo | string | null = server.address()
   return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+function bytesOf(policy: Policy): Policy {
+  const definition = Object.entries(policy.definition).map(([key, value]): [string, unknown] => [
+    key,
+    typeof value === 'string' ? byteString(value) : value,
+  ])
+  return {
+    ...policy,
+    name: byteString(policy.name),
+    pattern: byteString(policy.pattern),
+    definition: Object.fromEntries(definition),
+  }
 }

@@ -60,10 +60,32 @@ export function readTable(bytes: Buffer): FieldTable {
     const nameEnd = at + 1 + (bytes[at] ?? 0)
     if (nameEnd >= bytes.length) throw malformed()
     const { field, end } = readField(bytes, nameEnd)
-    table.set(bytes.toString('utf8', at + 1, nameEnd), field)
+    table.set(bytes.toString('latin1', at + 1, nameEnd), field)
     at = end
   }
   return table
+}
+
+/**
+ * Reads a table to its depths, and keeps nothing. Without recursion: a frame has room for some thousand levels.
+ * @throws AmqpException (502) when lengths or types make no sense, or a number is none
+ */
+export function checkTable(bytes: Buffer): void {
+  const open: Field[] = [{ type: 'F', bytes }]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for (let at = 0; at < next.bytes.length;) {
+      if (next.type === 'F') at += 1 + (next.bytes[at] ?? 0)
+      const { field, end } = readField(next.bytes, at)
+      if (field.type === 'F' || field.type === 'A') open.push(field)
+      const isNumber = (field.type !== 'f' && field.type !== 'd') || Number.isFinite(floatIn(field))
+      if (!isNumber) throw malformed()
+      at = end
+    }
+  }
+}
+
+function floatIn({ type, bytes }: Field): number {
+  return type === 'd' ? bytes.readDoubleBE() : bytes.readFloatBE()
 }
 
 /** @throws AmqpException (502) */
@@ -100,7 +122,7 @@ function malformed(): AmqpException {
 export function writeTable(table: FieldTable): Buffer {
   const parts: Buffer[] = []
   for (const [name, field] of table) {
-    const bytes = Buffer.from(name).subarray(0, 255)
+    const bytes = Buffer.from(name, 'latin1').subarray(0, 255)
     parts.push(Buffer.from([bytes.length]), bytes, ...writeField(field))
   }
   return Buffer.concat(parts)
@@ -112,7 +134,7 @@ function writeField({ type, bytes }: Field): Buffer[] {
 }
 
 export function stringField(text: string): Field {
-  return { type: 'S', bytes: Buffer.from(text) }
+  return { type: 'S', bytes: Buffer.from(text, 'latin1') }
 }
 
 export function booleanField(value: boolean): Field {
@@ -142,7 +164,7 @@ function uint32(value: number): Buffer {
 
 /** @returns undefined when it is no string */
 export function textIn(field: Field | undefined): string | undefined {
-  return field?.type === 'S' ? field.bytes.toString() : undefined
+  return field?.type === 'S' ? field.bytes.toString('latin1') : undefined
 }
 
 /** @returns undefined when it is no whole number */
@@ -186,7 +208,6 @@ function plainField(field: Field, depth: number): unknown {
       Array.from(readTable(field.bytes), ([name, inner]) => [name, plainField(inner, depth + 1)]),
     )
   if (depth < 32 && field.type === 'A') return readArray(field.bytes).map((inner) => plainField(inner, depth + 1))
-  if (field.type === 'd') return field.bytes.readDoubleBE()
-  if (field.type === 'f') return field.bytes.readFloatBE()
+  if (field.type === 'd' || field.type === 'f') return floatIn(field)
   return textIn(field) ?? integerIn(field) ?? booleanIn(field) ?? field.bytes.toString('hex')
 }

@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { InvalidSettingError } from '../errors.ts'
+import { byteString, readable } from './byte-string.ts'
 import type { Connection } from './connection.ts'
 import type { DevBroker } from './dev-broker.ts'
 import { AmqpException } from './exceptions.ts'
@@ -34,7 +35,7 @@ const ROUTES: readonly (readonly [route: string, answer: Answer])[] = [
   ['GET consumers/*', (broker, parts) => listed(vhostOf(broker, parts), 'consumers')],
   ['GET policies/*', (broker, parts) => policiesOf(vhostOf(broker, parts))],
   ['GET queues/*/*', (broker, parts) => queueOf(vhostOf(broker, parts), queueNamed(broker, parts))],
-  ['GET queues/*/*/bindings', (broker, parts) => bindingsTo(vhostOf(broker, parts), parts[2] ?? '')],
+  ['GET queues/*/*/bindings', (broker, parts) => bindingsTo(vhostOf(broker, parts), byteString(parts[2] ?? ''))],
   ['DELETE queues/*/*', (broker, parts) => void vhostOf(broker, parts).deleteQueue(queueNamed(broker, parts))],
   ['PUT policies/*/*', setPolicy],
   ['DELETE policies/*/*', (broker, [, vhost = '', name = '']) => broker.clearPolicy(vhost, name)],
@@ -99,7 +100,7 @@ async function answer(broker: DevBroker, request: IncomingMessage, response: Ser
     const result = found[1](broker, parts, await bodyOf(request))
     respond(response, result === undefined ? 204 : 200, result)
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = byteString(error instanceof Error ? error.message : String(error))
     respond(response, error instanceof NotFound ? 404 : 400, { error: 'bad_request', reason })
   }
 }
@@ -128,17 +129,21 @@ async function bodyOf(request: IncomingMessage): Promise<Readonly<Record<string,
 
 function respond(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(body === undefined ? undefined : JSON.stringify(body))
+  response.end(
+    body === undefined
+      ? undefined
+      : JSON.stringify(body, (_key, value: unknown) => (typeof value === 'string' ? readable(value) : value)),
+  )
 }
 
 function vhostOf(broker: DevBroker, parts: readonly string[]): VirtualHost {
-  const vhost = broker.vhosts().find(({ name }) => name === parts[1])
+  const vhost = broker.vhosts().find(({ name }) => name === byteString(parts[1] ?? ''))
   if (vhost === undefined) throw new NotFound(`there is no virtual host '${parts[1]}'`)
   return vhost
 }
 
 function queueNamed(broker: DevBroker, parts: readonly string[]): Queue {
-  const queue = vhostOf(broker, parts).queues.get(parts[2] ?? '')
+  const queue = vhostOf(broker, parts).queues.get(byteString(parts[2] ?? ''))
   if (queue === undefined) throw new NotFound(`there is no queue '${parts[2]}'`)
   return queue
 }
@@ -205,7 +210,7 @@ function bindingOf(
     destination_type: kind,
     routing_key: key,
     arguments: args,
-    properties_key: key === '' ? '~' : encodeURIComponent(key),
+    properties_key: key === '' ? '~' : encodeURIComponent(readable(key)),
   }
 }
 

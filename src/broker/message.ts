@@ -1,6 +1,15 @@
 /** A message as the broker keeps it: its properties stay the bytes that came, unless a dead letter has to say more. */
 import { AmqpException } from './exceptions.ts'
-import { type FieldTable, EMPTY_TABLE, readArray, readTable, textIn, typeNameOf, writeTable } from './field-table.ts'
+import {
+  checkTable,
+  type FieldTable,
+  EMPTY_TABLE,
+  readArray,
+  readTable,
+  textIn,
+  typeNameOf,
+  writeTable,
+} from './field-table.ts'
 import { Reader } from './reader.ts'
 
 export interface Message {
@@ -19,9 +28,11 @@ export interface KnownProperties {
   readonly headers: FieldTable
   readonly expiration: string | undefined
   readonly userId: string | undefined
+  readonly replyTo: string | undefined
 }
 
 const HEADERS = 0x2000
+const REPLY_TO = 0x0200
 const EXPIRATION = 0x0100
 /** The flags in the order of the values; what each value is made of. */
 const VALUES: readonly (readonly [flag: number, kind: 'short string' | 'table' | 'octet' | 'time'])[] = [
@@ -31,7 +42,7 @@ const VALUES: readonly (readonly [flag: number, kind: 'short string' | 'table' |
   [0x1000, 'octet'],
   [0x0800, 'octet'],
   [0x0400, 'short string'],
-  [0x0200, 'short string'],
+  [REPLY_TO, 'short string'],
   [EXPIRATION, 'short string'],
   [0x0080, 'short string'],
   [0x0040, 'time'],
@@ -45,12 +56,19 @@ const USER_ID = 0x0010
 /** @throws AmqpException (502) when they cannot be read */
 export function readKnown(properties: Buffer): KnownProperties {
   const values = valuesOf(properties)
-  const headers = values.get(HEADERS)
+  const headers = values.get(HEADERS)?.subarray(4)
   return {
-    headers: headers === undefined ? EMPTY_TABLE : readTable(headers.subarray(4)),
-    expiration: values.get(EXPIRATION)?.subarray(1).toString(),
-    userId: values.get(USER_ID)?.subarray(1).toString(),
+    headers: headers === undefined ? EMPTY_TABLE : readTable(headers),
+    expiration: values.get(EXPIRATION)?.toString('latin1', 1),
+    userId: values.get(USER_ID)?.toString('latin1', 1),
+    replyTo: values.get(REPLY_TO)?.toString('latin1', 1),
   }
+}
+
+/** @throws AmqpException (502) when they, or the headers in any depth, cannot be read */
+export function checkProperties(properties: Buffer): void {
+  const headers = valuesOf(properties).get(HEADERS)?.subarray(4)
+  if (headers !== undefined) checkTable(headers)
 }
 
 /** The same properties with other headers. */

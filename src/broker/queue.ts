@@ -6,7 +6,7 @@ import type { Clock } from '../time/clock.ts'
 import { Consumers, type Consumer } from './consumer.ts'
 import type { DeathReason } from './dead-letter.ts'
 import { booleanIn, type FieldTable } from './field-table.ts'
-import type { BrokerHooks } from './hooks.ts'
+import { type BrokerHooks, deliveryOf } from './hooks.ts'
 import type { Memory } from './memory.ts'
 import type { Message } from './message.ts'
 import type { QueueSettings } from './queue-arguments.ts'
@@ -257,8 +257,8 @@ export class Queue {
     return this.#heldBack !== undefined && this.#ready.length === 1 && this.#ready.first() === this.#heldBack
   }
 
-  #askedFor({ message, redelivered }: QueueEntry): 'twice' | 'later' | undefined {
-    return this.#host.hooks.onDeliver?.({ vhost: this.#host.name, queue: this.name, message, redelivered })
+  #askedFor(entry: QueueEntry): 'twice' | 'later' | undefined {
+    return this.#host.hooks.onDeliver?.(deliveryOf(entry))
   }
 
   #dropExpired(): void {

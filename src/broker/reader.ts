@@ -1,5 +1,4 @@
 /** Reads the elementary values of AMQP from the payload of a frame, from its start to its end and no further. */
-import { isUtf8 } from 'node:buffer'
 import { AmqpException } from './exceptions.ts'
 import { type FieldTable, readTable } from './field-table.ts'
 
@@ -27,9 +26,9 @@ export class Reader {
     return Number(this.#bytes.readBigUInt64BE(this.#pass(8)))
   }
 
-  /** Up to 255 bytes of UTF-8. */
+  /** Up to 255 bytes, one character each. */
   shortString(): string {
-    return textOf(this.#part(this.uint8()))
+    return this.#part(this.uint8()).toString('latin1')
   }
 
   /** A name of a queue or an exchange: without line breaks, as RabbitMQ reads them. */
@@ -76,9 +75,4 @@ export class Reader {
     this.#at = start + length
     return start
   }
-}
-
-function textOf(bytes: Buffer): string {
-  if (!isUtf8(bytes)) throw new AmqpException(540, 'names that are not UTF-8')
-  return bytes.toString()
 }

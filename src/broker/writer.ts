@@ -46,8 +46,7 @@ export class MethodWriter {
 
   /** Cut to 255 bytes. */
   shortString(text: string): this {
-    let bytes = Buffer.from(text)
-    if (bytes.length > 255) bytes = Buffer.from(bytes.subarray(0, 255).toString().replace(/�+$/, ''))
+    const bytes = Buffer.from(text, 'latin1').subarray(0, 255)
     return this.uint8(bytes.length).#add(bytes)
   }
 

@@ -1,7 +1,6 @@
 /** A bus of tests on the broker in this process: it goes by the time of the bus, and fails when it is told to. */
 import { DevBroker } from '../broker/dev-broker.ts'
-import type { Delivery } from '../broker/hooks.ts'
-import type { Message } from '../broker/message.ts'
+import type { Delivery, ShownMessage } from '../broker/hooks.ts'
 import { EXCHANGES, serviceOfQueue } from '../topology/names.ts'
 import { readProperties } from '../transport/read-properties.ts'
 import type { FaultPlan } from './faults.ts'
@@ -59,6 +58,6 @@ function candidateOf({ queue, message }: Delivery): { service: string; routingKe
   return service === undefined ? undefined : { service, routingKey: message.routingKey }
 }
 
-function senderOf({ properties }: Message): string | undefined {
+function senderOf({ properties }: ShownMessage): string | undefined {
   return readProperties(properties).appId
 }

@@ -178,7 +178,7 @@ class RunningBus implements TestBus {
   #closed: Promise<void> | undefined
 
   constructor(parts: BusParts) {
-    const { broker, recorder, clock, seed, name, faults } = parts
+    const { broker, clock, seed, name, faults } = parts
     this.#parts = parts
     this.url = broker.url
     this.broker = broker.kind

@@ -201,10 +201,10 @@ describe('a call', () => {
     await probe.bind('mute.commands', 'commands', 'mute.#')
     const web = new Endpoint({ ...QUIET, name: 'web', urls: [url] })
     expect(await outcomeOf(web.call('nobody.Do', 1))).toBe('UNROUTABLE')
-    const late: unknown = await web.call('mute.Do', 1, { timeoutMs: 50 }).catch((error: unknown) => error)
+    const late: unknown = await web.call('mute.Do', 1, { timeoutMs: 500 }).catch((error: unknown) => error)
     expect(late).toMatchObject({
       code: 'CALL_TIMEOUT',
-      message: "no result of command 'mute.Do' within 50 ms; a queue took it, and nobody has answered yet",
+      message: "no result of command 'mute.Do' within 500 ms; a queue took it, and nobody has answered yet",
     })
     const stop = new AbortController()
     const aborted = web.call('mute.Do', 1, { signal: stop.signal })
