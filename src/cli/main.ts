@@ -35,6 +35,10 @@ const terminal: Terminal = {
     return isReaderGone
   },
   colours: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
+  get columns() {
+    // what is no terminal has none
+    return process.stdout.isTTY ? process.stdout.columns : 120
+  },
 }
 
 async function run(): Promise<number> {
