@@ -116,7 +116,7 @@ function takeUrl(
   const onCommandLine = given ?? options.url
   if (onCommandLine !== undefined) {
     const broker = parseBrokerUrl(onCommandLine, 'the broker URL')
-    warnOfPassword(onCommandLine, 'use --url-file or EVENTAIL_AMQP_URL', terminal)
+    warnOfPassword(onCommandLine, 'use --url-file', terminal)
     return { broker, rest }
   }
   if (options.urlFile !== undefined)

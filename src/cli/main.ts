@@ -36,8 +36,8 @@ const terminal: Terminal = {
   },
   colours: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
   get columns() {
-    // what is no terminal has none
-    return process.stdout.isTTY ? process.stdout.columns : 120
+    // what is no terminal has none, and some terminals do not know
+    return (process.stdout.isTTY ? process.stdout.columns : 0) || 120
   },
 }
 

@@ -98,7 +98,7 @@ export function lineOf(message: IncomingMessage, arrived: Date, style: LineStyle
   const line = [
     painted('gray', time),
     painted(conversationColour(conversationId), visible(conversationId).slice(-CONVERSATION_COLUMNS).padEnd(4)),
-    painted(colour, word.padEnd(WORD_COLUMNS)),
+    painted(colour, cut(visible(word), WORD_COLUMNS).padEnd(WORD_COLUMNS)),
     painted('bold', cut(visible(sender), SENDER_COLUMNS).padEnd(SENDER_COLUMNS)),
     loud ? painted(colour, shown) : shown,
   ].join(' ')
@@ -126,7 +126,7 @@ function logParts({ routingKey, body }: IncomingMessage, least: LevelName): Part
   const level = routingKey.slice(lastDot + 1)
   if (isLevel(level) && levelNumber(level) > levelNumber(least)) return undefined
   const common = {
-    word: level.slice(0, WORD_COLUMNS),
+    word: level,
     colour: isLevel(level) ? colourOfLevel(level) : 'red',
     sender: routingKey.slice(0, lastDot),
     loud: !isLevel(level) || levelNumber(level) <= levelNumber('WARNING'),

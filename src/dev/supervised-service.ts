@@ -66,8 +66,7 @@ export class SupervisedService {
   /** Its code has changed: it is stopped in good order, and started again. */
   change(): void {
     if (this.#isStopping) return
-    if (!this.#hasChanged && this.#child !== undefined)
-      this.#options.note(`${this.#options.name} is started again: its code changed`)
+    if (!this.#hasChanged) this.#options.note(`${this.#options.name} is started again: its code changed`)
     this.#hasChanged = true
     this.#askToEnd()
     this.#wake()

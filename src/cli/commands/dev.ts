@@ -70,7 +70,7 @@ async function startBus(host: string, port: number): Promise<DevelopmentBus> {
   } catch (error) {
     if (!(error instanceof InvalidSettingError)) throw error
     throw new Error(
-      `${error.message}: choose another one with --port (0 is one that is free) or --host, or use the broker that runs there with --broker`,
+      `${error.message.replace(':', '')}; choose another one with --port (0 is one that is free), or use the broker that runs there with --broker`,
       { cause: error },
     )
   }
@@ -153,7 +153,8 @@ function aboutDeadLetters(hasDeadLetters: boolean): readonly string[] {
 
 function aboutLines(files: readonly string[]): readonly string[] {
   return [
-    '  A line is: time, end of the conversation id, kind, sender, routing key, payload. One colour of the id is one conversation.',
+    '  A line is: time, end of the conversation id, kind, sender, routing key, payload. The same colour of the id is the',
+    '  same conversation.',
     ...(files.length === 0
       ? ['  No files of services are given: eventail dev greeter.ts runs one.']
       : [`  ${files.map(visible).join(', ')}: started in this order, and again when code changes.`]),
