@@ -36,7 +36,7 @@ export async function showDemo(demo: Demo): Promise<void> {
       print,
       introduce: (hasDeadLetters) => {
         if (seconds !== undefined) timer = setTimeout(() => over.abort(), seconds * 1000)
-        return header(demo, bus?.url ?? broker.shown, hasDeadLetters)
+        return header(demo, demo.isOurs ? (url ?? bus?.url ?? '') : broker.shown, hasDeadLetters)
       },
       signal: AbortSignal.any([signal, over.signal]),
     })

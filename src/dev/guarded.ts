@@ -1,5 +1,6 @@
 /** Starting programs that do not outlive this one, even if it is killed. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { platform } from 'node:os'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Launch } from './launch.ts'
@@ -23,16 +24,18 @@ export class Guard {
    * Starts a program in a process group of its own: a Ctrl-C in the terminal is not for it but for this program, which stops it in good order.
    * What it started itself and left behind ends with it.
    */
-  spawn({ command, args }: Launch, env: NodeJS.ProcessEnv): ChildProcess {
-    const child = spawn(command, args, { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  spawn(launch: Launch, env: NodeJS.ProcessEnv): ChildProcess {
+    // there are no process groups, and so no guard
+    if (platform() === 'win32') return spawn(launch.command, launch.args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const { command, args } = announced(launch)
+    const { stdin } = this.#guard
+    const child = spawn(command, args, { env, detached: true, stdio: ['ignore', 'pipe', 'pipe', stdin ?? 'ignore'] })
     const { pid } = child
-    if (pid !== undefined) {
-      this.#tell(`+${pid}`)
+    if (pid !== undefined)
       child.once('exit', () => {
         killGroup(pid)
-        this.#tell(`-${pid}`)
+        stdin?.write(`-${pid}\n`)
       })
-    }
     return child
   }
 
@@ -40,10 +43,14 @@ export class Guard {
   release(): void {
     this.#guard.stdin?.end()
   }
+}
 
-  #tell(line: string): void {
-    this.#guard.stdin?.write(`${line}\n`)
-  }
+/**
+ * The program, which first tells the guard of itself: this program may be killed before it could. Behind that the guard's pipe is closed, and
+ * so has an end when this program has.
+ */
+function announced({ command, args }: Launch): Launch {
+  return { command: '/bin/sh', args: ['-c', 'echo "+$$" >&3; exec "$@" 3>&-', 'sh', command, ...args] }
 }
 
 /** Kills a program and what it started. */
