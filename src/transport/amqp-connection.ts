@@ -35,6 +35,20 @@ const KEEP_ALIVE_MS = 60_000
 const HEARTBEAT_FRAME = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 0xce)
 const SENT = Promise.resolve()
 
+/** A frame as the library reads it. */
+type LibraryView = DataView & { getProperties: PropertiesReader }
+/** Reads what begins there in its frame. @returns the properties, and how many bytes they take */
+type PropertiesReader = (this: DataView, start: number) => [properties: object, bytes: number]
+
+const readOnly: PropertiesReader = function (start) {
+  const bytes = propertyBytes(this, start)
+  return [readProperties(bytes), bytes.length]
+}
+const readRawAsWell: PropertiesReader = function (start) {
+  const bytes = propertyBytes(this, start)
+  return [readProperties(bytes, true), bytes.length]
+}
+
 export class AmqpConnection extends AMQPClient {
   readonly broker: BrokerUrl
   /** Settles, without ever rejecting, when the connection is gone: with the reason, or undefined after {@link shutDown}. */
@@ -42,6 +56,7 @@ export class AmqpConnection extends AMQPClient {
   readonly #settings: ConnectionSettings
   #reportLost: (reason: Error | undefined) => void = () => {}
   #failure: Error | undefined
+  readonly #readProperties: PropertiesReader
   #heart: NodeJS.Timeout | undefined
   #corked = false
 
@@ -51,6 +66,7 @@ export class AmqpConnection extends AMQPClient {
     Object.defineProperty(this, 'tlsOptions', { enumerable: false })
     this.broker = broker
     this.#settings = settings
+    this.#readProperties = settings.keepRawHeaders === true ? readRawAsWell : readOnly
     this.lost = new Promise((resolve) => {
       this.#reportLost = (reason) => resolve(reason === undefined ? undefined : explainLoss(reason, broker))
     })
@@ -136,15 +152,7 @@ export class AmqpConnection extends AMQPClient {
    */
   protected override parseFrames(view: DataView): void {
     if (isNack(view)) view.setUint8(NACK.flagsAt, view.getUint8(NACK.flagsAt) & NACK.multiple)
-    else if (view.getUint8(0) === CONTENT_HEADER) {
-      const read = (start: number): [object, number] => {
-        // all that is left but the byte that ends the frame
-        const length = view.byteLength - 1 - start
-        const bytes = Buffer.from(view.buffer, view.byteOffset + start, length)
-        return [readProperties(bytes, this.#settings.keepRawHeaders), length]
-      }
-      Object.defineProperty(view, 'getProperties', { value: read })
-    }
+    else if (view.getUint8(0) === CONTENT_HEADER) (view as LibraryView).getProperties = this.#readProperties
     super.parseFrames(view as Parameters<AMQPClient['parseFrames']>[0])
   }
 
@@ -250,6 +258,11 @@ export class AmqpConnection extends AMQPClient {
     clearInterval(this.#heart)
     this.#reportLost(this.#failure)
   }
+}
+
+/** All that is left of the frame but the byte that ends it. */
+function propertyBytes({ buffer, byteOffset, byteLength }: DataView, start: number): Buffer {
+  return Buffer.from(buffer, byteOffset + start, byteLength - 1 - start)
 }
 
 function isNack(frame: DataView): boolean {
