@@ -32,7 +32,7 @@ const MANAGEMENT = [
 /** @param done told the exit code of the command that ran */
 export function buildProgram(version: string, terminal: Terminal, done: (code: number) => void): Command {
   const program = new Command('eventail')
-    .description('See, send, inspect and repair what is on the bus.')
+    .description('Develop services, and see, send, inspect and repair what is on the bus.')
     .version(version)
     .showHelpAfterError('(--help tells more)')
     .addHelpText('after', GENERAL_HELP)
