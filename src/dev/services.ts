@@ -1,6 +1,6 @@
 /** The services that a person works on: their files run as processes, each started again when its code changes. */
 import { realpathSync } from 'node:fs'
-import { basename, relative, sep } from 'node:path'
+import { basename, dirname, relative, sep } from 'node:path'
 import { Guard } from './guarded.ts'
 import { SupervisedService } from './supervised-service.ts'
 import { projectOf, SourceWatch } from './source-watch.ts'
@@ -41,13 +41,13 @@ export class Services {
       }),
     )
     const projects = new Set(files.map(projectOf))
-    this.#watches = [...projects].map(
-      (folder) =>
-        new SourceWatch(folder, {
-          onChange: (changed) => this.#onChange(folder, changed),
-          onProblem: (text) => note(`${folder}: ${text}`),
-        }),
-    )
+    this.#watches = Array.from(projects, (project) => {
+      const own = files.filter((file) => projectOf(file) === project).map((file) => dirname(file))
+      return new SourceWatch([...own, project], {
+        onChange: (changed) => this.#onChange(project, changed),
+        onProblem: (text) => note(`${project}: ${text}`),
+      })
+    })
   }
 
   async start(): Promise<void> {

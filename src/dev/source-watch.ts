@@ -26,10 +26,10 @@ export class SourceWatch {
   #timer: NodeJS.Timeout | undefined
   #hasProblem = false
 
-  /** @param folder an absolute path */
-  constructor(folder: string, options: SourceWatchOptions) {
+  /** @param folders absolute paths; in case there are too many folders, those in the first ones are watched */
+  constructor(folders: readonly string[], options: SourceWatchOptions) {
     this.#options = options
-    this.#add(folder)
+    for (const folder of folders) this.#add(folder)
   }
 
   close(): void {
@@ -49,9 +49,9 @@ export class SourceWatch {
 
   /** @returns whether more can be watched */
   #watch(folder: string): boolean {
+    this.#forget(folder)
     if (this.#watchers.size >= MOST_FOLDERS)
       return this.#problem(`there are more than ${MOST_FOLDERS} folders; changes in the others do not show`)
-    this.#forget(folder)
     try {
       const watcher = watch(folder, { persistent: false }, (event, name) => {
         if (name !== null) this.#onEvent(event, join(folder, name))

@@ -71,6 +71,8 @@ plain(
     await using running = dev('src/adder.mjs', '--port', '0')
     await shows(running, / INFO +adder +ready: consuming adder\.commands/)
     expect(running.stdout).toMatch(/^adder\.mjs \| adder \\x1b\[31mhere, for amqp:\/\/u:\*\*\*@host$/m)
+    // its logs come from the bus alone
+    expect(running.stdout.match(/^adder\.mjs \| /gm)).toHaveLength(1)
     const url = urlOf(running)
     const known = /EVENTAIL_MANAGEMENT_URL=(\S+)/.exec(running.stdout)?.[1] ?? 'http://127.0.0.1:15672'
     const management = ['--management-url', known]
@@ -198,6 +200,41 @@ plain(
   60_000,
 )
 
+plain(
+  'services are started in the order in which they are given, each once the one before works',
+  async () => {
+    write(
+      'slow.mjs',
+      `import { setTimeout } from 'node:timers/promises'
+       import { defineService, onCommand } from 'eventail'
+       await setTimeout(1000)
+       await defineService({ name: 'slow', handlers: [onCommand('slow.Do', () => 'done')] }).run()`,
+    )
+    write(
+      'eager.mjs',
+      `import { defineService, onResult } from 'eventail'
+       const hooks = { onReady: ({ sendCommand }) => sendCommand('slow.Do', 1, { replyTo: 'Done' }) }
+       await defineService({ name: 'eager', handlers: [onResult('Done', () => {})], hooks }).run()`,
+    )
+    await using running = dev('slow.mjs', 'eager.mjs', '--port', '0', '--level', 'ERROR')
+    await shows(running, /result +slow +eager\.Done +"done"/)
+    expect(running.stdout).not.toMatch(/ (?:ERROR|INFO) /)
+  },
+  60_000,
+)
+
+plain('the management API takes another port where its own is taken', async () => {
+  // if it cannot be had here, somebody else has it
+  const taken = createServer().on('error', () => {})
+  taken.listen(15_672, '127.0.0.1')
+  await using running = dev('--port', '0')
+  await shows(running, /export EVENTAIL_MANAGEMENT_URL=http:\/\/127\.0\.0\.1:\d+$/m)
+  const managementUrl = /EVENTAIL_MANAGEMENT_URL=(\S+)/.exec(running.stdout)?.[1] ?? ''
+  const { code, stderr } = await eventail(urlOf(running), ['services', '--management-url', managementUrl])
+  expect([code, stderr]).toEqual([0, expect.not.stringContaining('no answer')])
+  taken.close()
+})
+
 describe('nothing is left behind', () => {
   /** It has a child of its own, heeds no signal, and its event loop never turns. */
   const STUBBORN = `import { spawn } from 'node:child_process'
@@ -231,6 +268,20 @@ describe('nothing is left behind', () => {
       running.child.kill('SIGTERM')
       expect((await running.ended).code).toBe(130)
       expect(running.stdout).not.toContain('is killed')
+      await expectNothingLeft(urlOf(running))
+    },
+    60_000,
+  )
+
+  plain(
+    'by a service that does not stop',
+    async () => {
+      write('stubborn.mjs', STUBBORN)
+      await using running = dev('stubborn.mjs', '--port', '0')
+      await shows(running, /blocked/)
+      running.child.kill('SIGTERM')
+      expect((await running.ended).code).toBe(130)
+      expect(running.stdout).toContain('-- stubborn.mjs does not stop, and is killed\n')
       await expectNothingLeft(urlOf(running))
     },
     60_000,
