@@ -33,6 +33,7 @@ export interface DevOptions extends BrokerOptions {
 
 const DEFAULT_PORT = 5672
 const LARGEST_PORT = 65_535
+const IS_LOOPBACK = /^(?:localhost|127\..*|::1)$/
 
 export async function dev(operands: readonly string[], given: DevOptions, terminal: Terminal): Promise<number> {
   const options = given.broker === undefined ? given : { ...given, url: given.broker }
@@ -54,6 +55,8 @@ async function onDevelopmentBus(files: readonly string[], options: DevOptions, t
   if (port > LARGEST_PORT) throw new UsageError(`--port must be at most ${LARGEST_PORT}, not ${port}`)
   if ((process.env['EVENTAIL_AMQP_URL'] ?? '') !== '')
     terminal.say('EVENTAIL_AMQP_URL is not used: a broker is started here; to use one that runs, give it with --broker')
+  if (!IS_LOOPBACK.test(host))
+    terminal.say(`warning: whoever reaches ${visible(host)} of this machine can use the development broker`)
   const bus = await startBus(host, port)
   try {
     const target = { broker: parseBrokerUrl(bus.url), tls: undefined }
