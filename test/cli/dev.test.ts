@@ -199,12 +199,15 @@ plain(
   'a program that has done its work is started again only when its code changes; its environment has the broker, in Python too',
   async () => {
     write('once.py', 'import os\nprint("once", os.environ["EVENTAIL_AMQP_URL"])')
-    await using running = dev('once.py', '--port', '0')
+    // lets more time pass than a service that failed would have to wait
+    write('broken.mjs', 'process.exit(7)')
+    await using running = dev('once.py', 'broken.mjs', '--port', '0')
     await shows(running, /-- once\.py has ended; it is started again when its code changes/)
-    expect(running.stdout).toContain(`once.py | once ${urlOf(running)}\n`)
+    await shows(running, /-- broken\.mjs died \(exit code 7\); it is started again in 4 s/)
+    expect(running.stdout.match(/^once\.py \| .*$/gm)).toEqual([`once.py | once ${urlOf(running)}`])
     write('once.py', 'print("twice")')
     await shows(running, /once\.py \| twice/)
-    expect(running.stdout).not.toContain('died')
+    expect(running.stdout).not.toContain('once.py died')
   },
   60_000,
 )
