@@ -1,0 +1,24 @@
+/** Numbers and times among the arguments of a command, as strict as Redis is with them. */
+import { ReplyError } from './reply.ts'
+
+const LARGEST = 2n ** 63n - 1n
+
+/** @throws ReplyError unless it is a whole number of 64 bits, written as numbers are */
+export function wholeNumber(text: Buffer): number {
+  const digits = text.toString('latin1', 0, 21)
+  const number = /^(?:0|-?[1-9]\d{0,18})$/.test(digits) ? BigInt(digits) : undefined
+  if (number === undefined || number > LARGEST || number < -LARGEST - 1n)
+    throw new ReplyError('ERR value is not an integer or out of range')
+  return Number(number)
+}
+
+/**
+ * How long a value lives.
+ * @param unitMs 1 for milliseconds, 1000 for seconds
+ * @throws ReplyError for what is no time, or not above zero
+ */
+export function lifetimeMs(text: Buffer, unitMs: number, command: string): number {
+  const ms = wholeNumber(text) * unitMs
+  if (ms <= 0 || ms > Number.MAX_SAFE_INTEGER) throw new ReplyError(`ERR invalid expire time in '${command}' command`)
+  return ms
+}
