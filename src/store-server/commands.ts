@@ -5,7 +5,7 @@
 import { visible } from '../wire/text.ts'
 import type { Keyspace } from './keyspace.ts'
 import { knownScript, sha1 } from './known-scripts.ts'
-import { lifetimeMs, wholeNumber } from './numbers.ts'
+import { durationMs, lifetimeMs, wholeNumber } from './numbers.ts'
 import { type Protocol, type Reply, ReplyError } from './reply.ts'
 
 /** Whoever sends a command. */
@@ -17,6 +17,8 @@ export interface Caller {
   protocol: Protocol
   /** @throws ReplyError when there is no such database */
   select(index: number): void
+  /** Forgets which keys were watched. */
+  unwatch(): void
 }
 
 export interface Command {
@@ -50,8 +52,8 @@ function setFor(unitMs: number, name: string): Command {
   )
 }
 
-function expireIn(unitMs: number): Command {
-  return command(2, 2, ({ keys }, [key = NONE, ttl = NONE]) => Number(keys.expire(key, wholeNumber(ttl) * unitMs)))
+function expireIn(unitMs: number, name: string): Command {
+  return command(2, 2, ({ keys }, [key = NONE, ttl = NONE]) => Number(keys.expire(key, durationMs(ttl, unitMs, name))))
 }
 
 function ttlIn(unitMs: number): Command {
@@ -67,6 +69,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['PING', command(0, 1, (_caller, [text]) => text ?? 'PONG')],
   ['ECHO', command(1, 1, (_caller, [text]) => text)],
   ['SELECT', command(1, 1, selectDatabase)],
+  ['UNWATCH', command(0, 0, unwatch)],
   ['HELLO', command(0, Infinity, hello)],
   ['CLIENT', command(1, Infinity, client)],
   ['GET', command(1, 1, ({ keys }, [key = NONE]) => keys.get(key) ?? null)],
@@ -78,8 +81,8 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['MSET', command(2, Infinity, setSeveral, { grows: true })],
   ['DEL', command(1, Infinity, ({ keys }, names) => names.filter((key) => keys.delete(key)).length)],
   ['EXISTS', command(1, Infinity, ({ keys }, names) => names.filter((key) => keys.get(key) !== undefined).length)],
-  ['EXPIRE', expireIn(1_000)],
-  ['PEXPIRE', expireIn(1)],
+  ['EXPIRE', expireIn(1_000, 'expire')],
+  ['PEXPIRE', expireIn(1, 'pexpire')],
   ['TTL', ttlIn(1_000)],
   ['PTTL', ttlIn(1)],
   ['EVAL', command(2, Infinity, (caller, [lua = NONE, ...args]) => runScript(caller, sha1(lua), UNKNOWN_SCRIPT, args))],
@@ -120,6 +123,11 @@ function shown(text: Buffer): string {
 
 function selectDatabase(caller: Caller, [index = NONE]: readonly Buffer[]): Reply {
   caller.select(wholeNumber(index))
+  return OK
+}
+
+function unwatch(caller: Caller): Reply {
+  caller.unwatch()
   return OK
 }
 

@@ -13,12 +13,23 @@ export function wholeNumber(text: Buffer): number {
 }
 
 /**
- * How long a value lives.
+ * A time, which may be negative.
  * @param unitMs 1 for milliseconds, 1000 for seconds
- * @throws ReplyError for what is no time, or not above zero
+ * @throws ReplyError for what is no time, or longer than can be told in milliseconds
  */
-export function lifetimeMs(text: Buffer, unitMs: number, command: string): number {
+export function durationMs(text: Buffer, unitMs: number, command: string): number {
   const ms = wholeNumber(text) * unitMs
-  if (ms <= 0 || ms > Number.MAX_SAFE_INTEGER) throw new ReplyError(`ERR invalid expire time in '${command}' command`)
+  if (!Number.isSafeInteger(ms)) throw invalidTime(command)
   return ms
+}
+
+/** How long a value lives: as {@link durationMs}, and above zero. */
+export function lifetimeMs(text: Buffer, unitMs: number, command: string): number {
+  const ms = durationMs(text, unitMs, command)
+  if (ms <= 0) throw invalidTime(command)
+  return ms
+}
+
+function invalidTime(command: string): ReplyError {
+  return new ReplyError(`ERR invalid expire time in '${command}' command`)
 }

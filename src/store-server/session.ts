@@ -49,6 +49,12 @@ export class Session implements Caller {
     this.keys = this.#databases.at(index)
   }
 
+  /** As it is at the end of each transaction. */
+  unwatch(): void {
+    this.#transaction.end()
+    this.#transaction = new Transaction()
+  }
+
   #work(): void {
     this.#socket.cork()
     try {
@@ -107,7 +113,7 @@ export class Session implements Caller {
 
   #discard(): Reply {
     if (this.#transaction.queue === undefined) throw new ReplyError('ERR DISCARD without MULTI')
-    this.#endTransaction()
+    this.unwatch()
     return 'OK'
   }
 
@@ -115,7 +121,7 @@ export class Session implements Caller {
     const { queue, isBroken } = this.#transaction
     if (queue === undefined) throw new ReplyError('ERR EXEC without MULTI')
     const hasChanged = this.#transaction.hasChanged()
-    this.#endTransaction()
+    this.unwatch()
     if (this.isFull && queue.some(({ command }) => command.grows))
       throw new ReplyError(`EXECABORT Transaction discarded because of: ${OUT_OF_MEMORY}`)
     if (isBroken) throw new ReplyError('EXECABORT Transaction discarded because of previous errors.')
@@ -127,11 +133,6 @@ export class Session implements Caller {
         return refusal(error)
       }
     })
-  }
-
-  #endTransaction(): void {
-    this.#transaction.end()
-    this.#transaction = new Transaction()
   }
 
   #quit(): Reply {

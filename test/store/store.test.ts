@@ -237,6 +237,30 @@ describe.each(servers)('with Python, on %s', (_name, url) => {
     expect(await ask({ do: 'get', key: 'bytes' })).toMatchObject({ raw: null })
   })
 
+  test('what one leaves the other takes, one value or all or none', async () => {
+    const space = namespace()
+    await using store = createTempStore({ namespace: space, url: url() })
+    const { ask } = pythonStore(url(), space)
+    await store.mset({ a: 1, b: null, c: 'three' })
+    expect(await ask({ do: 'pop', key: 'c' })).toBe('three')
+    expect(await ask({ do: 'pop', key: 'c' })).toBeNull()
+    expect(await ask({ do: 'mpop', keys: ['a', 'c', 'b'] })).toBeNull()
+    expect(await ask({ do: 'mpop', keys: ['a', 'b'] })).toEqual([1, null])
+    expect(await store.peek('a')).toBeUndefined()
+    await ask({ do: 'mset', values: { d: 4, e: false } })
+    expect(await ask({ do: 'get', key: 'd' })).toMatchObject({ value: 4, ttl: -1 })
+    expect(await store.mpop(['e', 'd'])).toEqual([false, 4])
+  })
+
+  test('a lock in Python lasts longer when it is told to', async () => {
+    const space = namespace()
+    const { ask } = pythonStore(url(), space)
+    expect(await ask({ do: 'lock', key: `${space}a`, timeout: 1_000 })).toBe(true)
+    expect(await ask({ do: 'extend', key: `${space}a`, seconds: 9_000 })).toBeCloseTo(10_000_000, -6)
+    expect(await ask({ do: 'reacquire', key: `${space}a` })).toBeCloseTo(1_000_000, -6)
+    expect(await ask({ do: 'release', key: `${space}a` })).toBe('released')
+  })
+
   test('a lock of one holds off the other, and neither releases what it has lost', async () => {
     const space = namespace()
     await using store = createTempStore({ namespace: space, url: url() })
