@@ -72,9 +72,8 @@ export class RespReader {
 
   /** The number of a line that begins with this sign. */
   #number(sign: string, most: number): number | undefined {
-    const [first] = this.#chunks
-    if (first === undefined) return undefined
-    const bytes = first.length >= MOST_LINE_BYTES ? first : this.#joined()
+    if (this.#held === 0) return undefined
+    const bytes = this.#joined()
     const line = bytes.subarray(0, MOST_LINE_BYTES)
     if (line.toString('latin1', 0, 1) !== sign)
       throw protocolError(`expected '${sign}', got '${visible(line.toString('latin1', 0, 1))}'`)
@@ -83,7 +82,7 @@ export class RespReader {
     const digits = line.toString('latin1', 1, Math.max(end, 1))
     const number = /^-?\d{1,10}$/.test(digits) ? Number(digits) : Infinity
     if (number > most) throw protocolError(`invalid ${sign === '*' ? 'multibulk' : 'bulk'} length; the most is ${most}`)
-    this.#keep(bytes.subarray(end + 2), bytes.length)
+    this.#keep(bytes.subarray(end + 2))
     return number
   }
 
@@ -95,11 +94,9 @@ export class RespReader {
     return bytes
   }
 
-  /** Puts what is left in the place of the first bytes. */
-  #keep(rest: Buffer, before = this.#held): void {
-    this.#held -= before - rest.length
-    if (rest.length > 0) this.#chunks[0] = rest
-    else this.#chunks.shift()
+  #keep(rest: Buffer): void {
+    this.#chunks = rest.length === 0 ? [] : [rest]
+    this.#held = rest.length
   }
 }
 

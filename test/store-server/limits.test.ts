@@ -52,6 +52,19 @@ test('a watched key that expires ends a transaction', async () => {
   await expect.poll(() => client.received).toBe('+OK\r\n+OK\r\n+OK\r\n*-1\r\n')
 })
 
+test('of two clients that watch a key each is told, whatever the other does', async () => {
+  const { url } = await started()
+  const [one, other] = [new RespClient(url), new RespClient(url)]
+  for (const client of [one, other]) client.send('WATCH', 'k')
+  await expect.poll(() => one.received + other.received).toBe('+OK\r\n+OK\r\n')
+  one.send('UNWATCH')
+  await expect.poll(() => one.received).toBe('+OK\r\n+OK\r\n')
+  await answersOf(url, [['SET', 'k', '1']])
+  for (const client of [one, other]) for (const name of ['MULTI', 'EXEC']) client.send(name)
+  await expect.poll(() => other.received).toBe('+OK\r\n+OK\r\n*-1\r\n')
+  await expect.poll(() => one.received).toBe('+OK\r\n+OK\r\n+OK\r\n*0\r\n')
+})
+
 test('when its memory is full it stores nothing more, in whatever way, and does the rest', async () => {
   const { url } = await started({ memoryLimitBytes: MIB })
   const full = "OOM command not allowed when used memory > 'maxmemory'."
@@ -91,6 +104,18 @@ test('when its memory is full it stores nothing more, in whatever way, and does 
     '+OK',
     '',
   ])
+})
+
+test('what is replaced, removed or expired takes no memory', async () => {
+  const clock = new TestClock(1_700_000_000_000)
+  const { url } = await started({ clock, memoryLimitBytes: MIB })
+  const most = 'x'.repeat(MIB - 2_000)
+  const set = ['SET', 'k', most] as const
+  expect(
+    await answersOf(url, [set, set, set, ['DEL', 'k'], ['SET', 'l', most, 'PX', '10'], ['SET', 'm', '1']]),
+  ).toEqual(['+OK', '+OK', '+OK', ':1', '+OK', '+OK', '+OK', ''])
+  clock.goOn(clock.now() + 10)
+  expect(await answersOf(url, [['GET', 'l'], set, ['SET', 'm', '1']])).toEqual(['$-1', '+OK', '+OK', '+OK', ''])
 })
 
 test('a transaction that was queued before its memory was full is discarded', async () => {

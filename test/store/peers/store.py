@@ -69,12 +69,12 @@ def main(url, namespace):
             answer = None if raw is None else plain(cbor2.loads(raw))
         elif do == "mpop":
             answer = pop_all(server, [namespace + name for name in order["keys"]])
-        elif do == "extend":
-            held[key].extend(order["seconds"])
-            answer = server.pttl(key + "_lock")
-        elif do == "reacquire":
-            held[key].reacquire()
-            answer = server.pttl(key + "_lock")
+        elif do in ("extend", "reacquire"):
+            try:
+                held[key].extend(order["seconds"]) if do == "extend" else held[key].reacquire()
+                answer = server.pttl(key + "_lock")
+            except redis.exceptions.LockError as error:
+                answer = type(error).__name__
         print(json.dumps(answer), flush=True)
 
 
