@@ -39,6 +39,7 @@ export class Session implements Caller {
       this.#reader.push(chunk)
       this.#work()
     })
+    socket.on('drain', () => this.#work())
     // what went wrong with a socket, its close follows
     socket.on('error', () => {})
     socket.on('close', () => this.#transaction.end())
