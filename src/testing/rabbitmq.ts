@@ -23,6 +23,7 @@ export async function useRabbitmq(url: string, managementUrl: string | undefined
     await api.put(`permissions/${vhost}/${encodeURIComponent(user)}`, { configure: '.*', write: '.*', read: '.*' })
     await api.put(`policies/${vhost}/${name}`, { pattern, definition, priority, 'apply-to': applyTo })
   } catch (error) {
+    await api.delete(`vhosts/${vhost}`).catch(() => {})
     if (!(error instanceof ManagementError)) throw error
     throw new ManagementError(
       `a bus of tests needs a virtual host of its own, made through the management API by a user with the tag 'administrator': ${error.message}; set managementUrl or EVENTAIL_MANAGEMENT_URL`,
