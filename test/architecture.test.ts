@@ -65,12 +65,20 @@ test.each([
   expect(partsThat(({ imports }) => imports.includes(library))).toEqual([folder])
 })
 
-test('only src/service/run.ts and src/cli/main.ts touch the process; others read its environment and number, and write to stderr', () => {
+test('only programs, and what starts some, touch the process; others read its environment and number, and write to stderr', () => {
   const harmless = new Set(['process.stderr', 'process.pid', 'process.env'])
   const touching = sources.filter(({ text }) =>
     [...codeOf(text).matchAll(/\bprocess\.\w+/g)].some(([use]) => !harmless.has(use)),
   )
-  expect(touching.map(({ path }) => path)).toEqual(['cli/main.ts', 'service/run.ts'])
+  expect(touching.map(({ path }) => path).toSorted()).toEqual([
+    'cli/main.ts',
+    // ends process groups
+    'dev/guard.ts',
+    'dev/guarded.ts',
+    // what this Node is, and what it can do
+    'dev/launch.ts',
+    'service/run.ts',
+  ])
   expect(sources.filter(({ imports }) => imports.includes('node:process'))).toEqual([])
   expect(sources.filter(({ text }) => /\bconsole\./.test(codeOf(text))).map(({ path }) => path)).toEqual([])
 })

@@ -3,7 +3,8 @@ import { ManagementError } from '../errors.ts'
 import { ManagementApi } from '../management/api.ts'
 import { parseBrokerUrl } from '../transport/broker-url.ts'
 import { newId } from '../wire/ids.ts'
-import { DEAD_LETTER_POLICY, type TestBroker } from './test-broker.ts'
+import { DEAD_LETTER_POLICY } from '../topology/dead-letters.ts'
+import type { TestBroker } from './test-broker.ts'
 
 /**
  * Makes the virtual host.
