@@ -24,13 +24,15 @@ const DEFAULT_MEMORY_BYTES = 256 * 1_024 * 1_024
 export class StoreServer {
   /** `redis://127.0.0.1:PORT` */
   readonly url: string
+  readonly port: number
   readonly #server: Server
   readonly #databases: Databases
   readonly #sockets = new Set<Socket>()
 
-  private constructor(server: Server, url: string, databases: Databases) {
+  private constructor(server: Server, host: string, port: number, databases: Databases) {
     this.#server = server
-    this.url = url
+    this.port = port
+    this.url = `redis://${host.includes(':') ? `[${host}]` : host}:${port}`
     this.#databases = databases
     server.on('connection', (socket) => {
       this.#sockets.add(socket)
@@ -52,8 +54,7 @@ export class StoreServer {
     })
     const address = server.address()
     const own = typeof address === 'object' && address !== null ? address.port : port
-    const url = `redis://${host.includes(':') ? `[${host}]` : host}:${own}`
-    return new StoreServer(server, url, new Databases(clock, memoryLimitBytes))
+    return new StoreServer(server, host, own, new Databases(clock, memoryLimitBytes))
   }
 
   /** Closes all connections, and forgets everything. */
