@@ -18,8 +18,6 @@ export const BASIC_METHODS: readonly (readonly [number, Method])[] = [
   [methodKeyOf(10), qos],
   [methodKeyOf(20), consume],
   [methodKeyOf(30), cancel],
-  // the client agrees to a cancel
-  [methodKeyOf(31), () => undefined],
   [methodKeyOf(70), get],
   [methodKeyOf(80), ack],
   [methodKeyOf(90), reject],
@@ -124,10 +122,10 @@ export function publish(channel: Channel, args: Reader, given: Buffer, body: Buf
   const bit = args.bits()
   const [mandatory, immediate] = [bit(0), bit(1)]
   const { host } = channel
-  checkProperties(given)
-  const { headers, expiration, userId, replyTo } = readKnown(given)
   if (immediate) throw notImplemented('immediate=true')
   host.vhost.checkPublish(exchange)
+  checkProperties(given)
+  const { headers, expiration, userId, replyTo } = readKnown(given)
   if (userId !== undefined && userId !== host.user)
     throw new AmqpException(406, `user_id property set to '${userId}' but authenticated user was '${host.user}'`)
   // replies straight to a consumer are not done here: nobody can consume them
