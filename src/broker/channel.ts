@@ -26,7 +26,7 @@ export interface ChannelHost {
   /** Whether more is written than the client has read. */
   readonly congested: boolean
   readonly send: (...frames: readonly Buffer[]) => void
-  /** The client publishes: with too little memory its connection is held up. */
+  /** A frame of a publish came: with too little memory, it is the last of its connection for now. */
   readonly publishes: () => void
   /** The connection goes without a word. */
   readonly drop: () => void
@@ -108,6 +108,7 @@ export class Channel {
     else if (this.#incoming === undefined)
       throw new AmqpException(505, 'expected method frame, got non method frame instead', 0)
     else {
+      this.host.publishes()
       if (type === FRAME_HEADER) this.#incoming.header(payload)
       else this.#incoming.body(payload)
       this.#finish(this.#incoming)

@@ -66,7 +66,6 @@ export class Connection implements ChannelHost {
   #state: State = 'header'
   #takesBlocked = false
   #channelMax = 0
-  #publishes = false
   #blocked = false
   #out: Buffer[] = []
   #outBytes = 0
@@ -116,9 +115,14 @@ export class Connection implements ChannelHost {
     }
   }
 
+  /** Who publishes while memory is short is held up from then on. */
   readonly publishes = (): void => {
-    this.#publishes = true
-    this.memoryChanged()
+    if (this.#blocked || !this.#host.memoryAlarm()) return
+    this.#blocked = true
+    if (this.#takesBlocked) this.#sendMethod(new MethodWriter(CONNECTION, 60).shortString('low on memory'))
+    this.#socket.pause()
+    // who does not listen sees by what it says alone that the other side is gone
+    this.#pulse = setInterval(() => this.send(HEARTBEAT_FRAME), PULSE_MS)
   }
 
   readonly drop = (): void => {
@@ -131,21 +135,13 @@ export class Connection implements ChannelHost {
     this.#toConfirm.add(channel)
   }
 
-  /** Whoever publishes waits while memory is short. */
-  memoryChanged(): void {
-    const blocked = this.#publishes && this.#host.memoryAlarm()
-    if (blocked === this.#blocked || !this.isRunning) return
-    this.#blocked = blocked
-    if (this.#takesBlocked)
-      this.#sendMethod(
-        blocked ? new MethodWriter(CONNECTION, 60).shortString('low on memory') : new MethodWriter(CONNECTION, 61),
-      )
+  /** There is memory again. */
+  unblock(): void {
+    if (!this.#blocked) return
+    this.#blocked = false
     clearInterval(this.#pulse)
-    if (blocked) {
-      this.#socket.pause()
-      // who does not listen sees by what it says alone that the other side is gone
-      this.#pulse = setInterval(() => this.send(HEARTBEAT_FRAME), PULSE_MS)
-    } else this.#listen()
+    if (this.#takesBlocked) this.#sendMethod(new MethodWriter(CONNECTION, 61))
+    this.#listen()
   }
 
   /** Ends the connection with an error. */

@@ -80,6 +80,21 @@ export class Channel {
     return nacked
   }
 
+  /** Publishes until the broker has said something to the connection, which may take more than one publish. */
+  async sendUntil(told: Events, queue: string): Promise<void> {
+    while (told.size === 0) {
+      this.#published += 1
+      this.#unconfirmed.add(this.#published)
+      await this.#peer.request(this.label, 'basic.publish', { routing_key: queue, body: 'held up' })
+      await delay(20)
+    }
+  }
+
+  /** Waits until all that was published is confirmed, however much that is. */
+  async allConfirmed(): Promise<void> {
+    expect(await this.#confirms()).toEqual([])
+  }
+
   async #confirms(): Promise<readonly number[]> {
     const nacked: number[] = []
     while (this.#unconfirmed.size > 0) {
