@@ -1,6 +1,6 @@
 /** The methods of the class basic: consuming, publishing, settling. Source: AMQP 0-9-1, section 1.8, and RabbitMQ's extensions. */
 import { randomBytes } from 'node:crypto'
-import { type Channel, type Method, requeue, type Subscription } from './channel.ts'
+import type { Channel, Method, Subscription } from './channel.ts'
 import type { Consumer } from './consumer.ts'
 import { AmqpException, named, notImplemented } from './exceptions.ts'
 import { type FieldTable, integerIn, typeNameOf } from './field-table.ts'
@@ -9,6 +9,7 @@ import { deliveryOf, shownMessage } from './hooks.ts'
 import type { Queue, QueueEntry } from './queue.ts'
 import { queueNamed } from './queue-methods.ts'
 import type { Reader } from './reader.ts'
+import { requeue } from './settling.ts'
 import { methodKey, MethodWriter } from './writer.ts'
 
 const BASIC = 60
@@ -164,9 +165,10 @@ function expirationIn(text: string | undefined): number | undefined {
 function ack(channel: Channel, args: Reader): void {
   const tag = args.uint64()
   const multiple = args.bits()(0)
-  const entries = channel.taken(tag, multiple)
+  const groups = channel.taken(tag, multiple)
+  const entries = groups.flat()
   if (entries.some((entry) => askedOfAck(channel, entry) === 'drop-connection')) {
-    requeue(entries)
+    requeue(groups)
     channel.host.drop()
     return
   }
@@ -189,10 +191,10 @@ function nack(channel: Channel, args: Reader): void {
   refused(channel, channel.taken(tag, bit(0)), bit(1))
 }
 
-function refused(channel: Channel, entries: readonly QueueEntry[], again: boolean): void {
-  if (again) requeue(entries)
+function refused(channel: Channel, groups: readonly (readonly QueueEntry[])[], again: boolean): void {
+  if (again) requeue(groups)
   else
-    for (const entry of entries) {
+    for (const entry of groups.flat()) {
       if (entry.queue.deleted) continue
       entry.queue.settle(entry)
       channel.host.vhost.deadLetter(entry, 'rejected')

@@ -13,6 +13,7 @@ import type { Frame } from './frame-reader.ts'
 import { argumentsIn, hasContent, knownMethod } from './method-arguments.ts'
 import type { Reader } from './reader.ts'
 import { contentFrames, FRAME_HEADER, FRAME_METHOD, frame, methodKey, MethodWriter } from './writer.ts'
+import { byConsumer, byQueue, requeue, type Unsettled } from './settling.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** What a channel needs of its connection. */
@@ -37,17 +38,11 @@ export interface ChannelHost {
 /** Does what a method asks for; the reader stands before its arguments. */
 export type Method = (channel: Channel, args: Reader) => void
 
-/** A delivery that is not settled. */
-interface Unsettled {
-  readonly entry: QueueEntry
-  /** None for basic.get. */
-  readonly consumer: Subscription | undefined
-}
-
 /** A consumer of this channel. */
 export interface Subscription {
   readonly consumer: Consumer
   readonly queue: Queue
+  /** Below 0 when what an earlier consumer of the tag had is settled: RabbitMQ tells them apart by their tags alone. */
   unsettled: number
 }
 
@@ -130,7 +125,7 @@ export class Channel {
     this.state = 'closed'
     for (const { consumer, queue } of this.subscriptions.values()) queue.remove(consumer)
     this.subscriptions.clear()
-    this.requeueAll()
+    this.host.vhost.buryingAfter(() => requeue(byQueue(this.#takeAll())))
   }
 
   /** A message that was published has its place in the order of confirms. @returns 0 without confirms */
@@ -205,12 +200,12 @@ export class Channel {
    * Takes deliveries out of those that are not settled.
    * @throws AmqpException (406) when there is none of this tag
    */
-  taken(given: bigint, multiple: boolean): readonly QueueEntry[] {
+  taken(given: bigint, multiple: boolean): readonly (readonly QueueEntry[])[] {
     const tag = Number(given)
     const isKnown = this.#unsettled.has(tag) && BigInt(tag) === given
     if (!isKnown && !(multiple && tag === 0)) throw new AmqpException(406, `unknown delivery tag ${given}`)
     const tags = multiple ? [...this.#unsettled.keys()].filter((one) => tag === 0 || one <= tag) : [tag]
-    return tags.flatMap((one) => this.#take(one))
+    return byConsumer(tags.flatMap((one) => this.#take(one)))
   }
 
   /** The consumers may have room for more. */
@@ -222,7 +217,7 @@ export class Channel {
   }
 
   requeueAll(): void {
-    requeue([...this.#unsettled.keys()].flatMap((tag) => this.#take(tag)))
+    requeue(byConsumer(this.#takeAll()))
   }
 
   startConfirms(): void {
@@ -236,15 +231,21 @@ export class Channel {
     this.#unsettledOfConsumers += 1
   }
 
-  #take(tag: number): readonly QueueEntry[] {
+  #take(tag: number): readonly Unsettled[] {
     const held = this.#unsettled.get(tag)
     if (held === undefined) return []
     this.#unsettled.delete(tag)
-    if (held.consumer !== undefined) {
-      held.consumer.unsettled -= 1
+    const { consumer, entry } = held
+    if (consumer !== undefined) {
+      const current = this.subscriptions.get(consumer.consumer.tag)
+      if (current?.queue === entry.queue) current.unsettled -= 1
       this.#unsettledOfConsumers -= 1
     }
-    return [held.entry]
+    return [held]
+  }
+
+  #takeAll(): readonly Unsettled[] {
+    return [...this.#unsettled.keys()].flatMap((tag) => this.#take(tag))
   }
 
   #sendContent(method: MethodWriter, { message }: QueueEntry): void {
@@ -261,7 +262,7 @@ export class Channel {
     if (this.#incoming !== undefined) throw this.#incoming.unexpected()
     const args = argumentsIn(method, payload)
     if (!hasContent(method)) {
-      blaming(method, () => this.#do(method)(this, args))
+      blaming(method, () => this.host.vhost.buryingAfter(() => this.#do(method)(this, args)))
       return
     }
     if (method === PUBLISH) this.host.publishes()
@@ -287,17 +288,6 @@ export class Channel {
       publish(this, args, properties, body)
     })
   }
-}
-
-/** Gives deliveries back, each to its queue. */
-export function requeue(entries: readonly QueueEntry[]): void {
-  const queues = new Map<Queue, QueueEntry[]>()
-  for (const entry of entries) {
-    const own = queues.get(entry.queue)
-    if (own === undefined) queues.set(entry.queue, [entry])
-    else own.push(entry)
-  }
-  for (const [queue, own] of queues) queue.requeue(own)
 }
 
 function open(channel: Channel): void {
