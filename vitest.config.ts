@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 
 /** Those that take longest begin first, so that none is left over at the end. */
 const LONG =
-  /(?:transport\/outage|reliability\/pipeline|dev\/demo|cli\/inspecting|examples\/examples|dead-letter\/resurrect|dev\/broker)\.test/
+  /(?:transport\/outage|reliability\/pipeline|dev\/demo|cli\/dev|cli\/inspecting|examples\/examples|dead-letter\/resurrect|dev\/broker)\.test/
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

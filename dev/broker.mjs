@@ -125,7 +125,7 @@ export async function startBroker(options = {}) {
 }
 
 /** A place for the dead letters of all services, as the README has it. @param {Broker} broker */
-async function declareDeadLetters({ api }) {
+export async function declareDeadLetters({ api }) {
   const durable = { durable: true }
   await api('PUT', `/exchanges/%2F/${DEAD_LETTER_EXCHANGE}`, { type: 'topic', ...durable })
   await api('PUT', `/queues/%2F/${DEAD_LETTER_QUEUE}`, durable)

@@ -16,7 +16,8 @@ const GROUPS = [
     // a thread of its own, which is started by its path beside the code that starts it
     'sync-worker': 'src/endpoint/sync-worker.ts',
   },
-  { 'cli/main': 'src/cli/main.ts' },
+  // the guard is a program of its own, started by its path beside the code that starts it
+  { 'cli/main': 'src/cli/main.ts', guard: 'src/dev/guard.ts' },
 ]
 
 const dist = join(root, 'dist')

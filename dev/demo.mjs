@@ -1,114 +1,78 @@
-// `npm run demo`: a private broker, the example services, and what they say to each other, until Ctrl-C.
+// `npm run demo`: the example services on the development broker, and what they say to each other, until Ctrl-C.
 //
-//   node dev/demo.mjs [--seconds N]        ends by itself after N seconds
+//   node dev/demo.mjs [--rabbitmq] [--seconds N]
+//
+//   --rabbitmq     on a private RabbitMQ instead
+//   --seconds N    ends by itself after N seconds
 //
 // Sets up what is missing. With EVENTAIL_AMQP_URL it uses that broker. Whatever becomes of it, even kill -9, no process
 // of its own stays behind.
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs, styleText } from 'node:util'
-import { startBroker } from './broker.mjs'
-import { ExampleRunner } from './example-runner.mjs'
-import { checkNode, ensureDebian, ensurePackages, runMain, say, SetupError } from './setup.mjs'
+import { parseArgs } from 'node:util'
+import { declareDeadLetters, startBroker } from './broker.mjs'
+import { checkNode, ensureDebian, ensurePackages, root, runMain, say, SetupError } from './setup.mjs'
 
-// Those that are sent commands or configuration requests come first, so that nothing is returned to the others.
-const ANSWERING = ['pong', 'prime', 'echo-messages']
-const ASKING = ['grumpy', 'minute-clock', 'prime-time', 'ping', 'ping-conf', 'clock']
-const DLX_POLICY = ['DLX', '.*\\.events|.*\\.commands', '{"dead-letter-exchange":"am-dlx"}', '--apply-to', 'queues']
 const BROKER_CHECK_MS = 200
-const USAGE = 'usage: npm run demo [-- --seconds N]'
+const USAGE = 'usage: npm run demo [-- [--rabbitmq] [--seconds N]]'
 
-const colours = process.stdout.isTTY && !process.env['NO_COLOR'] && process.stdout.hasColors()
-const width = () => Math.max(process.stdout.columns ?? 120, 60)
-const paint = (/** @type {Parameters<typeof styleText>[0]} */ colour, /** @type {string} */ text) =>
-  colours ? styleText(colour, text, { validateStream: false }) : text
 const print = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`)
-const note = (/** @type {string} */ text) => print(paint('yellow', `-- ${text}`))
 
 /** @typedef {import('./broker.mjs').Broker} Broker */
 
 async function main() {
-  const seconds = secondsFrom(process.argv.slice(2))
+  const { rabbitmq, seconds } = optionsFrom(process.argv.slice(2))
   const stop = stopRequest()
+  process.chdir(root)
   checkNode()
   await ensurePackages()
   const given = process.env['EVENTAIL_AMQP_URL'] || undefined
-  if (given === undefined) await ensureDebian(['rabbitmq-server'])
+  const isPrivate = rabbitmq && given === undefined
+  if (isPrivate) await ensureDebian(['rabbitmq-server'])
   if (stop.aborted) return 0
-  const broker = given === undefined ? await orStop(privateBroker(), stop) : undefined
-  const url = given ?? broker?.url
-  if (url === undefined) return 0
+  const broker = isPrivate ? await orStop(privateBroker(), stop) : undefined
+  if (isPrivate && broker === undefined) return 0
   try {
-    await show(url, broker, seconds, stop)
+    await Promise.race([
+      show({ url: given ?? broker?.url, isOurs: given === undefined, seconds, signal: stop }),
+      broker === undefined ? never() : keepUp(broker, stop),
+    ])
   } finally {
     await broker?.dispose()
   }
   return 0
 }
 
-/** @param {string} url @param {Broker | undefined} broker set when it is ours @param {number | undefined} seconds @param {AbortSignal} stop */
-async function show(url, broker, seconds, stop) {
-  const view = await openView(url, broker !== undefined)
-  const services = new ExampleRunner(url, note)
-  const over = new AbortController()
-  let began = performance.now()
+/** @param {Pick<import('./demo-session.ts').Demo, 'url' | 'isOurs' | 'seconds' | 'signal'>} demo */
+async function show(demo) {
+  // it is TypeScript, and uses packages: it can be loaded once they are installed
+  const { tsImport } = await import('tsx/esm/api')
+  /** @type {typeof import('./demo-session.ts')} */
+  const { showDemo } = await tsImport('./demo-session.ts', import.meta.url)
+  const colours = process.stdout.isTTY && !process.env['NO_COLOR'] && process.stdout.hasColors()
   try {
-    if (broker !== undefined) await broker.ctl('set_policy', ...DLX_POLICY)
-    print(header(broker?.url ?? view.shownUrl, broker !== undefined, view.hasDeadLetters, seconds))
-    await orStop(startAll(services), stop)
-    began = performance.now()
-    await Promise.race([
-      aborted(stop),
-      seconds === undefined ? never() : after(seconds * 1000, stop),
-      keepUp(broker, AbortSignal.any([stop, over.signal])),
-    ])
-  } finally {
-    over.abort()
-    await services.stop()
-    await view.stop()
+    await showDemo({ ...demo, colours, width: () => Math.max(process.stdout.columns ?? 120, 60), print })
+  } catch (error) {
+    // the errors of the toolkit have a code, and are meant for users
+    if (error instanceof Error && 'code' in error) throw new SetupError(error.message)
+    throw error
   }
-  print('')
-  print(paint('bold', `${((performance.now() - began) / 1000).toFixed(0)} s: ${view.summary}`))
-  if (broker === undefined) print('The queues of the services stay on the broker, as those of any service do.')
 }
 
 async function privateBroker() {
-  say('starting a private broker…')
-  return startBroker()
+  say('starting a private RabbitMQ…')
+  const broker = await startBroker({ management: true })
+  await declareDeadLetters(broker)
+  return broker
 }
 
-/** The view is TypeScript, and uses packages: it can be loaded once they are installed. @param {string} url @param {boolean} ours */
-async function openView(url, ours) {
-  const { tsImport } = await import('tsx/esm/api')
-  /** @type {typeof import('./bus-view.ts')} */
-  const { BusView } = await tsImport('./bus-view.ts', import.meta.url)
-  const look = { style: () => ({ colours, width: width() }), show: print, note }
-  /** @type {import('./bus-view.ts').BusView | undefined} */
-  let view
-  try {
-    view = new BusView({ url, ours, ...look })
-    await view.start()
-    return view
-  } catch (error) {
-    const problem = error instanceof Error ? error.message || String(error) : String(error)
-    throw new SetupError(view === undefined ? problem : `${view.shownUrl} cannot be used: ${problem}`)
-  }
-}
-
-/** @param {ExampleRunner} services */
-async function startAll(services) {
-  await Promise.all(ANSWERING.map((name) => services.start(name)))
-  await Promise.all(ASKING.map((name) => services.start(name)))
-}
-
-/** Starts our broker again when it dies. Never resolves; rejects when the broker cannot be started. @param {Broker | undefined} broker @param {AbortSignal} stop */
+/** Starts our broker again when it dies. Never resolves; rejects when the broker cannot be started. @param {Broker} broker @param {AbortSignal} stop @returns {Promise<never>} */
 async function keepUp(broker, stop) {
-  if (broker === undefined) return never()
   while (!stop.aborted) {
     if (!isAlive(broker)) {
-      note('the broker died, and is started again with its data: nothing is lost')
+      print('-- the broker died, and is started again with its data: nothing is lost')
       await broker.restart()
     }
-    await after(BROKER_CHECK_MS, stop)
+    await delay(BROKER_CHECK_MS, undefined, { signal: stop }).catch(() => {})
   }
   return never()
 }
@@ -123,39 +87,20 @@ function isAlive(broker) {
   }
 }
 
-/** @param {string} shownUrl @param {boolean} ours @param {boolean} hasDeadLetters @param {number | undefined} seconds */
-function header(shownUrl, ours, hasDeadLetters, seconds) {
-  const attach = ours ? `EVENTAIL_AMQP_URL=${shownUrl} npx tsx` : 'with the same EVENTAIL_AMQP_URL: npx tsx'
-  const end = seconds === undefined ? 'Ctrl-C ends it.' : `It ends after ${seconds} s; Ctrl-C ends it before.`
-  return [
-    '',
-    paint('bold', `${ANSWERING.length + ASKING.length} services on ${shownUrl}`),
-    `  ${[...ANSWERING, ...ASKING].join(', ')}: the files of examples/`,
-    `  Add one of yours: ${attach} examples/ping.ts my-ping`,
-    '  A line is: time, end of the conversation id, kind, sender, routing key, payload. The same colour of the id is the',
-    '  same conversation. ALERT: a handler failed, and its message is tried once more; an EMERGENCY behind it: that failed too.',
-    ...(hasDeadLetters
-      ? []
-      : ["  There is no exchange 'am-dlx' on this broker: dead letters do not show (README, Dead letters)."]),
-    ...(hasDeadLetters && !ours ? ['  Dead letters show if the policy of the operator sends them to am-dlx.'] : []),
-    `  ${end}`,
-    '',
-  ].join('\n')
-}
-
-/** @param {string[]} args @returns {number | undefined} */
-function secondsFrom(args) {
-  /** @type {string | undefined} */
+/** @param {string[]} args @returns {{ rabbitmq: boolean, seconds: number | undefined }} */
+function optionsFrom(args) {
+  /** @type {{ rabbitmq?: boolean, seconds?: string }} */
   let given
   try {
-    given = parseArgs({ args, options: { seconds: { type: 'string' } } }).values.seconds
+    given = parseArgs({ args, options: { rabbitmq: { type: 'boolean' }, seconds: { type: 'string' } } }).values
   } catch (error) {
     throw new SetupError(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`)
   }
-  if (given === undefined) return undefined
-  const seconds = Number(given)
-  if (!(seconds > 0 && seconds < 1e6)) throw new SetupError(`--seconds '${given}' is no number of seconds\n${USAGE}`)
-  return seconds
+  const { rabbitmq = false, seconds } = given
+  if (seconds === undefined) return { rabbitmq, seconds }
+  const number = Number(seconds)
+  if (!(number > 0 && number < 1e6)) throw new SetupError(`--seconds '${seconds}' is no number of seconds\n${USAGE}`)
+  return { rabbitmq, seconds: number }
 }
 
 /** Aborts at the first signal, or when nobody reads the output any more. A second signal ends the demo at once. */
@@ -166,7 +111,6 @@ function stopRequest() {
       if (controller.signal.aborted) process.exit(130)
       controller.abort()
       if (signal === 'SIGINT') print('')
-      note('stopping')
     })
   }
   process.stdout.on('error', () => controller.abort())
@@ -175,20 +119,10 @@ function stopRequest() {
 
 /** @template T @param {Promise<T>} work @param {AbortSignal} stop @returns {Promise<T | undefined>} undefined when stopped before */
 function orStop(work, stop) {
-  return Promise.race([work, aborted(stop)])
-}
-
-/** @param {AbortSignal} stop @returns {Promise<undefined>} */
-function aborted(stop) {
-  return new Promise((resolve) => {
-    if (stop.aborted) resolve(undefined)
+  const stopped = new Promise((/** @type {(nothing: undefined) => void} */ resolve) => {
     stop.addEventListener('abort', () => resolve(undefined), { once: true })
   })
-}
-
-/** Resolves after a time, or when stopped. @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
-function after(ms, signal) {
-  return delay(ms, undefined, { signal }).catch(() => {})
+  return Promise.race([work, stopped])
 }
 
 /** @returns {Promise<never>} */
@@ -197,5 +131,5 @@ function never() {
 }
 
 await runMain(main)
-// a broker that was still starting, or a service that does, must not keep a demo that is over
+// a broker that was still starting must not keep a demo that is over
 process.exit()

@@ -45,7 +45,7 @@ export {
 export { type Call, type CallOptions, Endpoint, type EndpointOptions } from './endpoint/endpoint.ts'
 export { SyncEndpoint, type SyncEndpointOptions } from './endpoint/sync-endpoint.ts'
 export type { LogFields, LogRecord } from './log/gelf.ts'
-export { type LevelName, LEVELS } from './log/levels.ts'
+export { type LevelName, LEVELS, type StderrLevel } from './log/levels.ts'
 export { formatRecord, type Log, type LogDetails, type LogMethod } from './log/logger.ts'
 export type {
   AckOptions,

@@ -65,12 +65,20 @@ test.each([
   expect(partsThat(({ imports }) => imports.includes(library))).toEqual([folder])
 })
 
-test('only src/service/run.ts and src/cli/main.ts touch the process; others read its environment and number, and write to stderr', () => {
+test('only programs, and what starts some, touch the process; others read its environment and number, and write to stderr', () => {
   const harmless = new Set(['process.stderr', 'process.pid', 'process.env'])
   const touching = sources.filter(({ text }) =>
     [...codeOf(text).matchAll(/\bprocess\.\w+/g)].some(([use]) => !harmless.has(use)),
   )
-  expect(touching.map(({ path }) => path)).toEqual(['cli/main.ts', 'service/run.ts'])
+  expect(touching.map(({ path }) => path).toSorted()).toEqual([
+    'cli/main.ts',
+    // ends process groups
+    'dev/guard.ts',
+    'dev/guarded.ts',
+    // what this Node is, and what it can do
+    'dev/launch.ts',
+    'service/run.ts',
+  ])
   expect(sources.filter(({ imports }) => imports.includes('node:process'))).toEqual([])
   expect(sources.filter(({ text }) => /\bconsole\./.test(codeOf(text))).map(({ path }) => path)).toEqual([])
 })
@@ -93,7 +101,7 @@ test('the runtime dependencies are these five and bring no others, and nothing r
   expect(Object.keys(scripts).filter((name) => /^(?:pre|post)?(?:install|prepare)$/.test(name))).toEqual([])
 })
 
-test('only what reaches or is a broker, its management API or a health server knows the network', () => {
+test('only what reaches or is a broker, its management API, a store or a health server knows the network', () => {
   const network = /^(?:node:)?(?:net|tls|http|https|http2|dgram|dns)$/
   const opening = sources.filter(
     ({ text, imports }) => imports.some((module) => network.test(module)) || /\bfetch\(/.test(codeOf(text)),
@@ -105,6 +113,8 @@ test('only what reaches or is a broker, its management API or a health server kn
     'cli/commands/ready.ts',
     'health/server.ts',
     'management/api.ts',
+    'store-server/session.ts',
+    'store-server/store-server.ts',
     'transport/broker-tls.ts',
     'transport/broker-url.ts',
   ])

@@ -12,6 +12,7 @@ import {
   TopologyError,
   UnroutableError,
 } from '../errors.ts'
+import { type LevelName, LEVELS } from '../log/levels.ts'
 import { type BrokerTls, readTls } from '../transport/broker-tls.ts'
 import { type BrokerUrl, isExposed, parseBrokerUrl } from '../transport/broker-url.ts'
 
@@ -60,6 +61,8 @@ export interface Terminal {
   /** Whether nobody reads standard output any more: then the signal aborts, too. */
   readonly isReaderGone: boolean
   readonly colours: boolean
+  /** Of standard output; 120 where it is no terminal. */
+  readonly columns: number
 }
 
 export interface BrokerOptions {
@@ -96,6 +99,11 @@ export function takeBroker(
   return { broker, tls: broker.tls ? readTls(Object.fromEntries(given)) : undefined, rest }
 }
 
+/** Whether the command line itself names a broker. */
+export function namesBroker([first = '']: readonly string[], { url, urlFile }: BrokerOptions): boolean {
+  return IS_BROKER_URL.test(first) || url !== undefined || urlFile !== undefined
+}
+
 function takeUrl(
   operands: readonly string[],
   options: BrokerOptions,
@@ -108,7 +116,7 @@ function takeUrl(
   const onCommandLine = given ?? options.url
   if (onCommandLine !== undefined) {
     const broker = parseBrokerUrl(onCommandLine, 'the broker URL')
-    warnOfPassword(onCommandLine, 'use --url-file or EVENTAIL_AMQP_URL', terminal)
+    warnOfPassword(onCommandLine, 'use --url-file', terminal)
     return { broker, rest }
   }
   if (options.urlFile !== undefined)
@@ -177,6 +185,13 @@ export function wholeOption(name: string, least: number): (text: string) => numb
     if (!Number.isSafeInteger(value)) throw new UsageError(`${name} must be a whole number, not '${text}'`)
     return value
   }
+}
+
+/** A level of logs, in capitals or not. @throws UsageError */
+export function levelOption(text: string): LevelName {
+  const name = LEVELS.find((known) => known === text.toUpperCase())
+  if (name === undefined) throw new UsageError(`--level must be one of ${LEVELS.join(', ')}, not '${text}'`)
+  return name
 }
 
 /** The one operand with this name. @throws UsageError when it is missing */

@@ -35,6 +35,10 @@ const terminal: Terminal = {
     return isReaderGone
   },
   colours: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
+  get columns() {
+    // what is no terminal has none, and some terminals do not know
+    return (process.stdout.isTTY ? process.stdout.columns : 0) || 120
+  },
 }
 
 async function run(): Promise<number> {

@@ -32,7 +32,7 @@ const MANAGEMENT = [
 /** @param done told the exit code of the command that ran */
 export function buildProgram(version: string, terminal: Terminal, done: (code: number) => void): Command {
   const program = new Command('eventail')
-    .description('See, send, inspect and repair what is on the bus.')
+    .description('Develop services, and see, send, inspect and repair what is on the bus.')
     .version(version)
     .showHelpAfterError('(--help tells more)')
     .addHelpText('after', GENERAL_HELP)
@@ -41,6 +41,7 @@ export function buildProgram(version: string, terminal: Terminal, done: (code: n
   declareSenders(declare)
   declareRepairs(declare)
   declareOverviews(declare)
+  declareDevelopment(declare)
   declareCompletion(program, terminal, done)
   // what the parser says quotes the command line, and so perhaps a password
   const writeErr = (text: string): void => terminal.say(visibleLines(text.replace(/\n$/, '')))
@@ -262,6 +263,30 @@ function declareOverviews(declare: Declare): void {
     )
     .option(...MANAGEMENT)
     .option('--json', 'one finding in JSON a line')
+}
+
+function declareDevelopment(declare: Declare): void {
+  declare({
+    name: 'dev',
+    usage: '[amqp_url] [file...]',
+    description:
+      'run services with a broker for development, restart them when their code changes, show the bus as it goes',
+    examples: ['dev greeter.ts', 'dev src/services/*.ts --port 5673', 'dev greeter.ts --broker amqp://localhost'],
+    load: async () => (await import('./commands/dev.ts')).dev,
+  })
+    .option(
+      '--port <n>',
+      'where the development broker listens; 0 is a port that is free (default: 5672)',
+      wholeOption('--port', 0),
+    )
+    .option('--host <address>', 'on which address; who reaches it can use it (default: 127.0.0.1)')
+    .option('--broker <url>', 'use this broker instead; the same as --url')
+    .addOption(
+      new Option('--level <level>', 'show logs of this level and the more severe ones (default: INFO)')
+        .choices(LEVELS)
+        .argParser((level) => level),
+    )
+    .option(...REDACT)
 }
 
 function declareCompletion(program: Command, terminal: Terminal, done: (code: number) => void): void {

@@ -6,6 +6,7 @@
  */
 import type { CommandContract, InputOf, OptionalSchema, OutputOf } from '../contracts/contract.ts'
 import { InvalidSettingError, StoppedError } from '../errors.ts'
+import { asError } from '../log/describe-error.ts'
 import type { Log } from '../log/logger.ts'
 import { checkOptions, checkTimerMs, checkWhole, describe } from '../options.ts'
 import { publishConfigurationOf, publishOf, sendCommandOf } from '../service/bus.ts'
@@ -148,9 +149,7 @@ export class Endpoint implements AsyncDisposable {
     if (signal !== undefined && !(signal instanceof AbortSignal))
       throw new InvalidSettingError('signal', `must be an AbortSignal, not ${describe(signal)}`)
     const correlationId = newId()
-    const unsent = new AbortController()
-    const ended = AbortSignal.any([unsent.signal, ...(signal === undefined ? [] : [signal])])
-    const reply = this.#replies.wait(correlationId, command, timeoutMs, ended)
+    const reply = this.#replies.wait(correlationId, command, timeoutMs, signal)
     const send = async (): Promise<void> => {
       await this.#link.expectReplies()
       // one that was given up meanwhile is not sent
@@ -158,8 +157,7 @@ export class Endpoint implements AsyncDisposable {
       await this.#messenger.command(command, payload, { ...publishOptions, replyTo: this.#replyTo, correlationId })
       this.#replies.sent(correlationId)
     }
-    // a command that cannot be sent gets no result
-    send().catch((error: unknown) => unsent.abort(error))
+    send().catch((error: unknown) => this.#replies.fail(correlationId, asError(error)))
     return reply
   }
 }

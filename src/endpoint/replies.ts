@@ -28,14 +28,14 @@ export class Replies {
 
   /**
    * Waits for the result with this correlation id.
-   * @throws CommandError for an error result; CallTimeoutError; what the signal aborts with; ContractError or
-   * PayloadDecodeError for a result that cannot be read
+   * @throws CommandError for an error result; CallTimeoutError; what the signal aborts with, or {@link fail} is given; ContractError
+   * or PayloadDecodeError for a result that cannot be read
    */
   async wait(
     correlationId: string,
     command: CommandContract | string,
     timeoutMs: number,
-    signal: AbortSignal,
+    signal: AbortSignal | undefined,
   ): Promise<unknown> {
     const { name, result, error } =
       typeof command === 'string' ? { name: command, result: undefined, error: undefined } : command
@@ -46,13 +46,14 @@ export class Replies {
         const waiting: Waiting = { isSent: false, command: name, result, error, resolve, reject }
         this.#waiting.set(correlationId, waiting)
         timer = setTimeout(() => reject(new CallTimeoutError(name, timeoutMs, waiting.isSent)), timeoutMs)
+        if (signal === undefined) return
         onAbort = () => reject(signal.reason as Error)
         signal.addEventListener('abort', onAbort, { once: true })
         if (signal.aborted) onAbort()
       })
     } finally {
       clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
+      signal?.removeEventListener('abort', onAbort)
       this.#waiting.delete(correlationId)
     }
   }
@@ -66,6 +67,11 @@ export class Replies {
   sent(correlationId: string): void {
     const waiting = this.#waiting.get(correlationId)
     if (waiting !== undefined) waiting.isSent = true
+  }
+
+  /** The command cannot be sent: there will be no result. */
+  fail(correlationId: string, error: Error): void {
+    this.#waiting.get(correlationId)?.reject(error)
   }
 
   /** A result came. One that nobody waits for any more is dropped. */

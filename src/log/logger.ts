@@ -11,7 +11,7 @@ import type { OutgoingMessage } from '../wire/message.ts'
 import { visible, visibleLines } from '../wire/text.ts'
 import { describeError } from './describe-error.ts'
 import { encodeGelf, type LogFields, type LogRecord, refusedFields } from './gelf.ts'
-import { type LevelName, levelNumber } from './levels.ts'
+import { type LevelName, levelNumber, type StderrLevel } from './levels.ts'
 
 /** What a record may say beside its line. */
 export interface LogDetails {
@@ -55,8 +55,7 @@ export interface LogSink {
 export interface LoggerOptions {
   readonly service: string
   readonly sink: LogSink
-  /** From which level on records also go to stderr; 'NONE' for none at all. */
-  readonly stderrLevel: LevelName | 'NONE'
+  readonly stderrLevel: StderrLevel
   /** Told every record. What it throws is ignored. */
   readonly onRecord?: ((record: LogRecord) => void) | undefined
 }
@@ -134,7 +133,8 @@ export class Logger {
       body: encodeGelf(record),
     })
     if (stderrLevel !== 'NONE') {
-      const shownFrom = Math.max(levelNumber(stderrLevel), sink.isOpen ? -1 : levelNumber('WARNING'))
+      const wanted = stderrLevel === 'UNSENT' ? -1 : levelNumber(stderrLevel)
+      const shownFrom = Math.max(wanted, sink.isOpen ? -1 : levelNumber('WARNING'))
       if (onStderr || levelNumber(record.level) <= shownFrom)
         process.stderr.write(`${formatRecord(record, process.stderr.isTTY)}\n`)
     }

@@ -8,7 +8,14 @@ import type { Handler } from './handlers.ts'
 import { HOOK_NAMES, type Hooks } from './hooks.ts'
 import { Registry } from './registry.ts'
 import { runUntilStopped } from './run.ts'
-import { resolveSettings, SETTING_NAMES, START_NAMES, type ServiceSettings, type StartOptions } from './settings.ts'
+import {
+  resolveSettings,
+  SETTING_NAMES,
+  START_NAMES,
+  type ServiceSettings,
+  type StartOptions,
+  stderrLevelOf,
+} from './settings.ts'
 import type { RunningService } from './running-service.ts'
 import { Worker } from './worker.ts'
 
@@ -63,7 +70,9 @@ export function defineService(options: ServiceOptions): ServiceDefinition {
       return runningService(name, worker)
     },
     run: (given: StartOptions = {}) =>
-      runUntilStopped(name, () => createWorker({ stderrLevel: 'INFO', ...present(given) })),
+      runUntilStopped(name, () =>
+        createWorker({ ...present(given), stderrLevel: stderrLevelOf(given.stderrLevel, 'INFO') }),
+      ),
   })
 }
 

@@ -36,7 +36,8 @@ export class Delivery implements PublishOwner {
   #state: 'open' | 'settled' | 'lost' = 'open'
   #unconfirmed = 0
   #failure: unknown
-  #waiters: (() => void)[] = []
+  /** Resolves when everything is confirmed, or it is settled or lost; made when somebody waits for that. */
+  #change: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
   #controller: AbortController | undefined
 
   constructor(
@@ -82,11 +83,7 @@ export class Delivery implements PublishOwner {
     this.#unconfirmed += 1
     publish.then(
       () => this.#onPublished(),
-      (error: unknown) => {
-        // one that came back was confirmed as well: the returned-message hook and its caller have been told
-        if (!(error instanceof UnroutableError)) this.#failure ??= error
-        this.#onPublished()
-      },
+      (error: unknown) => this.#onUnpublished(error),
     )
   }
 
@@ -95,7 +92,7 @@ export class Delivery implements PublishOwner {
    * @throws what the first failed publish was rejected with; the delivery is then still open
    */
   async ack(): Promise<void> {
-    await this.#untilConfirmed()
+    while (this.#isUnconfirmed) await this.#changed()
     if (this.#state !== 'open') return
     if (this.#failure !== undefined) throw this.#failure
     this.#close('settled', 'acknowledged')
@@ -107,7 +104,7 @@ export class Delivery implements PublishOwner {
    * @throws what the first failed publish was rejected with; why it was lost
    */
   async confirmed(): Promise<void> {
-    await this.#untilConfirmed()
+    while (this.#isUnconfirmed) await this.#changed()
     if (this.#state === 'lost') throw this.lostBecause
     if (this.#failure !== undefined) throw this.#failure
   }
@@ -144,10 +141,25 @@ export class Delivery implements PublishOwner {
     this.#onClosed(this)
   }
 
-  async #untilConfirmed(): Promise<void> {
-    while (this.#unconfirmed > 0 && this.#state === 'open') {
-      await new Promise<void>((resolve) => this.#waiters.push(resolve))
+  get #isUnconfirmed(): boolean {
+    return this.#unconfirmed > 0 && this.#state === 'open'
+  }
+
+  #changed(): Promise<void> {
+    if (this.#change === undefined) {
+      let resolve: () => void = () => {}
+      const promise = new Promise<void>((wake) => {
+        resolve = wake
+      })
+      this.#change = { promise, resolve }
     }
+    return this.#change.promise
+  }
+
+  #onUnpublished(error: unknown): void {
+    // one that came back was confirmed as well: the returned-message hook and its caller have been told
+    if (!(error instanceof UnroutableError)) this.#failure ??= error
+    this.#onPublished()
   }
 
   #onPublished(): void {
@@ -156,8 +168,7 @@ export class Delivery implements PublishOwner {
   }
 
   #wake(): void {
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const wake of waiters) wake()
+    this.#change?.resolve()
+    this.#change = undefined
   }
 }

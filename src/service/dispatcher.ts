@@ -54,7 +54,7 @@ export class Dispatcher {
   }
 
   accept(queue: QueueKind, message: IncomingMessage, acknowledger: Acknowledger): void {
-    const delivery = new Delivery(queue, message, acknowledger, (closed) => this.#onClosed(closed))
+    const delivery = new Delivery(queue, message, acknowledger, this.#onClosed)
     this.#open.add(delivery)
     if (this.#running < this.#options.concurrency) void this.#work(delivery)
     else {
@@ -131,7 +131,8 @@ export class Dispatcher {
     return this.#open.size === 0 && this.#running === 0
   }
 
-  #onClosed(delivery: Delivery): void {
+  // one function for all of them
+  readonly #onClosed = (delivery: Delivery): void => {
     this.#open.delete(delivery)
     if (delivery.isRunning) this.#runningOn = [...this.runningOn, delivery]
     const { outcome, queue, handler } = delivery

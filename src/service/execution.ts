@@ -78,6 +78,7 @@ export class Executor {
   /** Ends when the handler has, or its time is up: its place is free then, however long the confirms take. Never throws. */
   execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
     const { strikes, policy } = this.#parts
+    if (!strikes.hasAny(delivery)) return this.#execute(handler, delivery, context)
     return strikes.inTurn(delivery, async () => {
       if (!strikes.isOut(delivery)) return this.#execute(handler, delivery, context)
       if (!delivery.isOpen) return
@@ -86,7 +87,14 @@ export class Executor {
     })
   }
 
-  async #execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
+  #execute(handler: Handler, delivery: Delivery, context: HandlerContext): Promise<void> {
+    const { brake, guard } = this.#parts
+    const attempt: Attempt = { handler, delivery, context, turn: NO_TURN }
+    return brake === undefined && guard === undefined ? this.#try(attempt) : this.#tryAdmitted(attempt)
+  }
+
+  /** As soon as the brake and the crash guard let it, if they do. */
+  async #tryAdmitted({ handler, delivery, context }: Attempt): Promise<void> {
     const { brake, guard, policy, stopping } = this.#parts
     const untilOver = (): AbortSignal => AbortSignal.any([stopping, delivery.signal])
     if (brake?.isOn(handler) === true) delivery.isWaiting = true
@@ -118,14 +126,23 @@ export class Executor {
           return
         }
       }
-      if (!delivery.isOpen) attempt.turn.end('neither')
+      await this.#try(attempt)
+    } catch (error) {
+      void this.#onThrown(attempt, error)
+    }
+  }
+
+  async #try(attempt: Attempt): Promise<void> {
+    const { handler, delivery, turn } = attempt
+    try {
+      if (!delivery.isOpen) turn.end('neither')
       else if (handler.once !== undefined) await this.#executeOnce(attempt, handler.once)
       else {
         const answer = await this.#run(attempt)
         if (answer === SETTLE_LATER || delivery.isManual) {
           delivery.isManual = true
           // what it depends on answered, as far as anybody can tell
-          attempt.turn.end('succeeded')
+          turn.end('succeeded')
         } else void this.#conclude(attempt, answer)
       }
     } catch (error) {
@@ -135,7 +152,8 @@ export class Executor {
 
   async #conclude(attempt: Attempt, answer: unknown): Promise<void> {
     try {
-      await this.#answer(attempt.context, answer)
+      const answered = this.#answer(attempt.context, answer)
+      if (answered !== undefined) await answered
       await this.#acknowledge(attempt)
       this.#configure(attempt, answer)
     } catch (error) {
@@ -259,10 +277,11 @@ export class Executor {
     else this.#parts.policy.fail(delivery, error, { isPassing: true })
   }
 
-  async #answer(context: HandlerContext, answer: unknown): Promise<void> {
+  /** @returns undefined when there is nobody to answer */
+  #answer(context: HandlerContext, answer: unknown): Promise<void> | undefined {
     const { command } = context
-    if (command === undefined || context.replied) return
-    await unlessGone(context.reply(command, 'success', answer === undefined ? null : answer))
+    if (command === undefined || context.replied) return undefined
+    return unlessGone(context.reply(command, 'success', answer === undefined ? null : answer))
   }
 
   /** Answers a command with the documented error that its handler threw. @returns whether there was one to answer with */

@@ -20,7 +20,7 @@ import { headerBytes, MAX_HEADER_BYTES } from '../transport/publish-frames.ts'
 import type { Publisher } from '../transport/publisher.ts'
 import type { CommandEnvelope, ResultStatus } from '../wire/envelope.ts'
 import { newId } from '../wire/ids.ts'
-import type { Headers, OutgoingMessage } from '../wire/message.ts'
+import type { Headers, OutgoingMessage, OutgoingProperties } from '../wire/message.ts'
 import { contentTypeOf, encodePayload } from '../wire/payload.ts'
 import type { PublishOptions, SendCommandOptions, SentCommand } from './contexts.ts'
 import type { Delivery } from './delivery.ts'
@@ -42,6 +42,7 @@ interface DraftFields {
   /** How errors name the payload. */
   readonly subject?: string
 }
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 type Draft =
   | (DraftFields & { readonly kind: 'event' | 'configuration' })
   | (DraftFields & {
@@ -88,7 +89,8 @@ export class Messenger {
     options: PublishOptions = NO_OPTIONS,
     cause?: Cause,
   ): Promise<void> {
-    return this.#send({ kind: 'event', ...nameAndSchema(event), payload, options }, cause).sent
+    const { routingKey, schema } = nameAndSchema(event)
+    return this.#send({ kind: 'event', routingKey, schema, payload, options }, cause).sent
   }
 
   configuration(
@@ -206,35 +208,22 @@ export class Messenger {
         `payload of '${routingKey}' is ${body.byteLength} bytes; maxPayloadBytes allows ${maxPayloadBytes}: send it in parts, or raise that`,
       )
     }
-    return {
-      exchange: EXCHANGE_OF[kind],
-      routingKey,
-      mandatory: options.mandatory ?? (kind === 'command' || kind === 'result'),
-      body,
-      properties: {
-        persistent: true,
-        contentType: contentTypeOf(format),
-        headers: this.#headersOf(draft, cause),
-        messageId: kind === 'command' ? draft.ids.messageId : newId(),
-        timestamp: Math.floor(Date.now() / 1000),
-        appId: this.#service,
-        ...(kind === 'command'
-          ? { replyTo: this.#replyKey(draft), correlationId: draft.ids.correlationId }
-          : undefined),
-        ...(kind === 'result' && draft.correlationId !== '' ? { correlationId: draft.correlationId } : undefined),
-        ...(options.expirationMs === undefined ? undefined : { expiration: String(options.expirationMs) }),
-      },
+    const properties: Mutable<OutgoingProperties> = {
+      persistent: true,
+      contentType: contentTypeOf(format),
+      headers: headersOf(draft, cause),
+      messageId: kind === 'command' ? draft.ids.messageId : newId(),
+      timestamp: Math.floor(Date.now() / 1000),
+      appId: this.#service,
     }
-  }
-
-  #headersOf(draft: Draft, cause: Cause | undefined): Headers {
-    const { options } = draft
-    return {
-      ...options.headers,
-      conversation_id: options.conversationId ?? cause?.conversationId ?? newId(),
-      ...(cause?.messageId === undefined ? undefined : { causation_id: cause.messageId }),
-      ...(draft.kind === 'result' ? { status: draft.status } : undefined),
+    if (kind === 'command') {
+      properties.replyTo = this.#replyKey(draft)
+      properties.correlationId = draft.ids.correlationId
     }
+    if (kind === 'result' && draft.correlationId !== '') properties.correlationId = draft.correlationId
+    if (options.expirationMs !== undefined) properties.expiration = String(options.expirationMs)
+    const mandatory = options.mandatory ?? (kind === 'command' || kind === 'result')
+    return { exchange: EXCHANGE_OF[kind], routingKey, mandatory, body, properties }
   }
 
   /** The full routing key that the result of a command goes to: a single word is one of this service's own. */
@@ -242,6 +231,15 @@ export class Messenger {
     const key = replyTo ?? defaultReplyTo(routingKey)
     return key.includes('.') ? key : `${this.#service}.${key}`
   }
+}
+
+function headersOf(draft: Draft, cause: Cause | undefined): Headers {
+  const { options } = draft
+  const headers: Mutable<Headers> = options.headers === undefined ? {} : { ...options.headers }
+  headers['conversation_id'] = options.conversationId ?? cause?.conversationId ?? newId()
+  if (cause?.messageId !== undefined) headers['causation_id'] = cause.messageId
+  if (draft.kind === 'result') headers['status'] = draft.status
+  return headers
 }
 
 function nameAndSchema(contract: { name: string; payload: Schema | undefined } | string): {

@@ -10,7 +10,7 @@ import {
   LONGEST_TIMER_MS,
 } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
-import { LEVELS, type LevelName } from '../log/levels.ts'
+import { LEVELS, type LevelName, type StderrLevel } from '../log/levels.ts'
 import { checkClock, type Clock, SYSTEM_CLOCK } from '../time/clock.ts'
 import type { Declare } from '../topology/plan.ts'
 import { type BrokerTls, checkTls, readTls } from '../transport/broker-tls.ts'
@@ -134,11 +134,11 @@ export interface StartOptions extends ServiceSettings {
   /** Stops the service, or closes the endpoint, when it aborts. @default none */
   readonly signal?: AbortSignal
   /**
-   * From which level on log records also go to stderr; while the bus cannot take them, from WARNING on at least. 'NONE': none, whatever
-   * happens.
-   * @default 'WARNING'; for `run` 'INFO'
+   * From which level on log records also go to stderr; while the bus cannot take them, from WARNING on at least. 'UNSENT': only then.
+   * 'NONE': none, whatever happens.
+   * @default process.env.EVENTAIL_STDERR_LEVEL ?? 'WARNING'; for `run` 'INFO' in the place of 'WARNING'
    */
-  readonly stderrLevel?: LevelName | 'NONE'
+  readonly stderrLevel?: StderrLevel
   /** Told every log record of this worker, or endpoint. What it throws is ignored. @default none */
   readonly onLog?: (record: LogRecord) => void
   /** Who is told of the health of this worker from its beginning: what `startHealthServer` of `eventail/health` gives. */
@@ -156,7 +156,7 @@ export interface Settings {
   readonly brokers: readonly BrokerUrl[]
   readonly tls: BrokerTls | undefined
   readonly signal: AbortSignal | undefined
-  readonly stderrLevel: LevelName | 'NONE'
+  readonly stderrLevel: StderrLevel
   readonly onLog: ((record: LogRecord) => void) | undefined
   readonly health: HealthObserver | undefined
   readonly clock: Clock
@@ -243,7 +243,7 @@ export function resolveSettings(options: StartOptions): Settings {
     brokers: options.urls === undefined ? [defaultBroker()] : parseBrokerUrls(options.urls),
     tls: tls ?? readTls(),
     signal,
-    stderrLevel: oneOf('stderrLevel', options.stderrLevel ?? 'WARNING', [...LEVELS, 'NONE']),
+    stderrLevel: stderrLevelOf(options.stderrLevel, 'WARNING'),
     onLog,
     health: health === undefined ? undefined : observerOf(health),
     clock,
@@ -321,6 +321,14 @@ function declareOf(given: Declare | undefined): Declare {
   const allowed = ['all', 'queues', 'nothing'] as const
   if (given !== undefined) return oneOf('declare', given, allowed)
   return oneOf<Declare>('EVENTAIL_DECLARE', (process.env['EVENTAIL_DECLARE'] || 'all') as Declare, allowed)
+}
+
+/** What was given, else what the environment says, else the fallback. @throws InvalidSettingError */
+export function stderrLevelOf(given: StderrLevel | undefined, fallback: LevelName): StderrLevel {
+  const allowed = [...LEVELS, 'UNSENT', 'NONE'] as const
+  if (given !== undefined) return oneOf('stderrLevel', given, allowed)
+  const inEnvironment = (process.env['EVENTAIL_STDERR_LEVEL'] || fallback) as StderrLevel
+  return oneOf('EVENTAIL_STDERR_LEVEL', inEnvironment, allowed)
 }
 
 function defaultBroker(): BrokerUrl {

@@ -59,6 +59,10 @@ export class Strikes {
     this.#logger.write('ALERT', `${who} ${problem}; this counts as a failure`, { conversationId })
   }
 
+  hasAny(delivery: Delivery): boolean {
+    return this.#countOf(delivery) > 0
+  }
+
   /** Whether it has failed as often as it may. */
   isOut(delivery: Delivery): boolean {
     return this.#countOf(delivery) >= this.#most
@@ -71,11 +75,11 @@ export class Strikes {
 
   /**
    * Messages that have a strike are handled one at a time, so that those that were only beside the one to blame get no other.
+   * @param delivery of such a message
    * @param handle never rejects
    * @returns resolves when it was handled
    */
   inTurn(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
-    if (this.#countOf(delivery) === 0) return handle()
     const handled = this.#last.then(handle)
     // one that is lost comes again, however long its handler goes on
     this.#last = unlessAborted(handled, delivery.signal)

@@ -3,7 +3,8 @@ import { ManagementError } from '../errors.ts'
 import { ManagementApi } from '../management/api.ts'
 import { parseBrokerUrl } from '../transport/broker-url.ts'
 import { newId } from '../wire/ids.ts'
-import { DEAD_LETTER_POLICY, type TestBroker } from './test-broker.ts'
+import { DEAD_LETTER_POLICY } from '../topology/dead-letters.ts'
+import type { TestBroker } from './test-broker.ts'
 
 /**
  * Makes the virtual host.
@@ -23,6 +24,7 @@ export async function useRabbitmq(url: string, managementUrl: string | undefined
     await api.put(`permissions/${vhost}/${encodeURIComponent(user)}`, { configure: '.*', write: '.*', read: '.*' })
     await api.put(`policies/${vhost}/${name}`, { pattern, definition, priority, 'apply-to': applyTo })
   } catch (error) {
+    await api.delete(`vhosts/${vhost}`).catch(() => {})
     if (!(error instanceof ManagementError)) throw error
     throw new ManagementError(
       `a bus of tests needs a virtual host of its own, made through the management API by a user with the tag 'administrator': ${error.message}; set managementUrl or EVENTAIL_MANAGEMENT_URL`,

@@ -4,7 +4,7 @@ import { AmqpConnection } from '../transport/amqp-connection.ts'
 import { parseBrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
 import { type BusMessage, busMessageOf, type DeadLetter, deadLetterOf } from './bus-message.ts'
-import { DEAD_LETTER_EXCHANGE } from './test-broker.ts'
+import { DEAD_LETTER_EXCHANGE } from '../topology/dead-letters.ts'
 
 const PREFETCH = 1000
 const TIMEOUT_MS = 5_000

@@ -1,15 +1,4 @@
-/** The broker that a bus of tests is on, and the place for dead letters that every one of them has. */
-
-/** Where the dead letters of a bus of tests go. */
-export const DEAD_LETTER_EXCHANGE = 'am-dlx'
-/** The policy that sends them there, as operators set it (docs/protocol.md, section 9). */
-export const DEAD_LETTER_POLICY = {
-  name: 'DLX',
-  pattern: '.*\\.events|.*\\.commands',
-  definition: { 'dead-letter-exchange': DEAD_LETTER_EXCHANGE },
-  applyTo: 'queues',
-  priority: 0,
-} as const
+/** The broker that a bus of tests is on. */
 
 export interface TestBroker {
   readonly kind: 'development' | 'rabbitmq'

@@ -1,7 +1,7 @@
 /**
  * One connection to a broker: the AMQP library, with what it lacks added.
  *
- * Adds: a connect time-out that leaves no socket behind, no Nagle delay, one socket write per event-loop turn, heartbeats
+ * Adds: a connect time-out that leaves no socket behind, no Nagle delay, one socket write per event-loop turn where there is much to send, heartbeats
  * both ways judged by what really arrived, malformed frames that end the connection instead of the process, and errors
  * that say what to do without a password in them. This and its neighbours in `transport` alone import the library.
  */
@@ -31,9 +31,25 @@ const SILENT_BEATS = 4
 const CONTENT_HEADER = 2
 /** The beginning of a method frame is its type (1), channel, size, class and method; of basic.nack, the flags follow the delivery tag. */
 const NACK = { classId: 60, methodId: 120, classAt: 7, methodAt: 9, flagsAt: 19, multiple: 1 }
+/** What a turn sends in which one message was received and another is sent: an acknowledgement, and the message. */
+const FEW_SENDS = 2
 const KEEP_ALIVE_MS = 60_000
 const HEARTBEAT_FRAME = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 0xce)
 const SENT = Promise.resolve()
+
+/** A frame as the library reads it. */
+type LibraryView = DataView & { getProperties: PropertiesReader }
+/** Reads what begins there in its frame. @returns the properties, and how many bytes they take */
+type PropertiesReader = (this: DataView, start: number) => [properties: object, bytes: number]
+
+const readOnly: PropertiesReader = function (start) {
+  const bytes = propertyBytes(this, start)
+  return [readProperties(bytes), bytes.length]
+}
+const readRawAsWell: PropertiesReader = function (start) {
+  const bytes = propertyBytes(this, start)
+  return [readProperties(bytes, true), bytes.length]
+}
 
 export class AmqpConnection extends AMQPClient {
   readonly broker: BrokerUrl
@@ -42,8 +58,13 @@ export class AmqpConnection extends AMQPClient {
   readonly #settings: ConnectionSettings
   #reportLost: (reason: Error | undefined) => void = () => {}
   #failure: Error | undefined
+  readonly #readProperties: PropertiesReader
   #heart: NodeJS.Timeout | undefined
-  #corked = false
+  #isCorked = false
+  /** How often something was sent in this turn of the event loop. */
+  #sends = 0
+  /** Whether more was sent in the last turn in which anything was than one that waits for an answer sends. */
+  #isBusy = false
 
   constructor(broker: BrokerUrl, settings: ConnectionSettings) {
     super(libraryUrl(broker, settings), broker.tls ? connectionOptionsOf(settings.tls) : undefined)
@@ -51,6 +72,7 @@ export class AmqpConnection extends AMQPClient {
     Object.defineProperty(this, 'tlsOptions', { enumerable: false })
     this.broker = broker
     this.#settings = settings
+    this.#readProperties = settings.keepRawHeaders === true ? readRawAsWell : readOnly
     this.lost = new Promise((resolve) => {
       this.#reportLost = (reason) => resolve(reason === undefined ? undefined : explainLoss(reason, broker))
     })
@@ -136,15 +158,7 @@ export class AmqpConnection extends AMQPClient {
    */
   protected override parseFrames(view: DataView): void {
     if (isNack(view)) view.setUint8(NACK.flagsAt, view.getUint8(NACK.flagsAt) & NACK.multiple)
-    else if (view.getUint8(0) === CONTENT_HEADER) {
-      const read = (start: number): [object, number] => {
-        // all that is left but the byte that ends the frame
-        const length = view.byteLength - 1 - start
-        const bytes = Buffer.from(view.buffer, view.byteOffset + start, length)
-        return [readProperties(bytes, this.#settings.keepRawHeaders), length]
-      }
-      Object.defineProperty(view, 'getProperties', { value: read })
-    }
+    else if (view.getUint8(0) === CONTENT_HEADER) (view as LibraryView).getProperties = this.#readProperties
     super.parseFrames(view as Parameters<AMQPClient['parseFrames']>[0])
   }
 
@@ -171,20 +185,29 @@ export class AmqpConnection extends AMQPClient {
     }, halfMs)
   }
 
-  /** Queues bytes; all that is queued in one turn of the event loop goes out in one write. Failures show as {@link lost}. */
+  /**
+   * Sends bytes. On a busy connection all that is sent in one turn of the event loop goes out in one write at its end; else the first
+   * bytes go out at once, which saves whoever waits for an answer a third of the time. Failures show as {@link lost}.
+   */
   override send(bytes: Uint8Array): Promise<void> {
     const { socket } = this
     if (socket === undefined || socket.destroyed) return SENT
-    if (!this.#corked) {
-      this.#corked = true
+    if (this.#sends === 0) setImmediate(() => this.#endTurn())
+    this.#sends += 1
+    if (!this.#isCorked && (this.#isBusy || this.#sends > 1)) {
+      this.#isCorked = true
       socket.cork()
-      setImmediate(() => {
-        this.#corked = false
-        socket.uncork()
-      })
     }
     socket.write(bytes)
     return SENT
+  }
+
+  #endTurn(): void {
+    this.#isBusy = this.#sends > FEW_SENDS
+    this.#sends = 0
+    if (!this.#isCorked) return
+    this.#isCorked = false
+    this.socket?.uncork()
   }
 
   /** The largest frame that may be sent; a broker that sets no limit gets frames of our own size. */
@@ -250,6 +273,11 @@ export class AmqpConnection extends AMQPClient {
     clearInterval(this.#heart)
     this.#reportLost(this.#failure)
   }
+}
+
+/** All that is left of the frame but the byte that ends it. */
+function propertyBytes({ buffer, byteOffset, byteLength }: DataView, start: number): Buffer {
+  return Buffer.from(buffer, byteOffset + start, byteLength - 1 - start)
 }
 
 function isNack(frame: DataView): boolean {

@@ -59,6 +59,13 @@ export function parseBrokerUrl(text: string, setting = 'url'): BrokerUrl {
   return Object.defineProperty(parsed, 'password', { value: password, enumerable: false }) as BrokerUrl
 }
 
+/** The URL with the password, for programs that are started: not to be shown. */
+export function secretUrlOf({ tls, host, port, vhost, user, password }: BrokerUrl): string {
+  const address = host.includes(':') ? `[${host}]` : host
+  const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`
+  return `${tls ? 'amqps' : 'amqp'}://${login}@${address}:${port}/${vhost === '/' ? '' : encodeURIComponent(vhost)}`
+}
+
 /** Whether passwords and messages could be read on their way: without TLS, to what is not this machine for certain. */
 export function isExposed({ tls, host }: BrokerUrl): boolean {
   const address = host.replace(/^::ffff:(?=\d+\.)/, '')

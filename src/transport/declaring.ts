@@ -53,6 +53,20 @@ export async function ensureExchanges(connection: AmqpConnection, timeoutMs: num
   }
 }
 
+/** Whether there is an exchange of this name. @throws ConnectionError when the broker does not answer */
+export async function exchangeExists(connection: AmqpConnection, name: string, timeoutMs: number): Promise<boolean> {
+  const channel = await connection.openChannel(() => {})
+  try {
+    await answered(`exchange '${name}'`, channel.exchangeDeclare(name, 'topic', { passive: true }), timeoutMs)
+  } catch (error) {
+    // the answer cost the channel
+    if (error instanceof TopologyError) return false
+    throw error
+  }
+  await within(channel.close(), timeoutMs, 'closing a channel')
+  return true
+}
+
 /**
  * Checks that a queue is there. Its bindings and arguments the broker does not tell.
  * @throws TopologyError when it is missing

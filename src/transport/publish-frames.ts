@@ -37,22 +37,22 @@ let at = 0
 export function encodePublish(channel: number, frameMax: number, message: OutgoingMessage): Uint8Array[] {
   const { body, properties } = message
   at = 0
-  frame(METHOD, channel, () => {
-    uint16(BASIC_CLASS)
-    uint16(PUBLISH_METHOD)
-    uint16(0)
-    shortString(message.exchange)
-    shortString(message.routingKey)
-    uint8(message.mandatory ? 1 : 0)
-  })
+  const method = beginFrame(METHOD, channel)
+  uint16(BASIC_CLASS)
+  uint16(PUBLISH_METHOD)
+  uint16(0)
+  shortString(message.exchange)
+  shortString(message.routingKey)
+  uint8(message.mandatory ? 1 : 0)
+  endFrame(method)
   const headerAt = at
-  frame(HEADER, channel, () => {
-    uint16(BASIC_CLASS)
-    uint16(0)
-    uint32(0)
-    uint32(body.byteLength)
-    writeProperties(properties)
-  })
+  const header = beginFrame(HEADER, channel)
+  uint16(BASIC_CLASS)
+  uint16(0)
+  uint32(0)
+  uint32(body.byteLength)
+  writeProperties(properties)
+  endFrame(header)
   // only bodies travel in several frames
   if (at - headerAt > frameMax)
     throw new RangeError(
@@ -60,8 +60,12 @@ export function encodePublish(channel: number, frameMax: number, message: Outgoi
     )
   const largest = frameMax - FRAME_OVERHEAD
   if (body.byteLength <= Math.min(COPY_UP_TO, largest)) {
-    if (body.byteLength > 0) frame(BODY, channel, () => raw(body))
-    return [Buffer.from(scratch.subarray(0, at))]
+    if (body.byteLength > 0) {
+      const content = beginFrame(BODY, channel)
+      raw(body)
+      endFrame(content)
+    }
+    return [takeWritten()]
   }
   const chunks: Uint8Array[] = []
   for (let start = 0; start < body.byteLength; start += largest) {
@@ -69,11 +73,11 @@ export function encodePublish(channel: number, frameMax: number, message: Outgoi
     uint8(BODY)
     uint16(channel)
     uint32(part.byteLength)
-    chunks.push(Buffer.from(scratch.subarray(0, at)), part)
+    chunks.push(takeWritten(), part)
     at = 0
     uint8(FRAME_END)
   }
-  chunks.push(Buffer.from(scratch.subarray(0, at)))
+  chunks.push(takeWritten())
   return chunks
 }
 
@@ -84,12 +88,23 @@ export function headerBytes(headers: Headers): number {
   return at
 }
 
-function frame(type: number, channel: number, content: () => void): void {
+/** A copy of what was written so far. */
+function takeWritten(): Buffer {
+  const bytes = Buffer.allocUnsafe(at)
+  scratch.copy(bytes, 0, 0, at)
+  return bytes
+}
+
+/** @returns where its size goes, for {@link endFrame} */
+function beginFrame(type: number, channel: number): number {
   uint8(type)
   uint16(channel)
   const size = at
   uint32(0)
-  content()
+  return size
+}
+
+function endFrame(size: number): void {
   scratch.writeUInt32BE(at - size - 4, size)
   uint8(FRAME_END)
 }

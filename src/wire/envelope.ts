@@ -69,22 +69,22 @@ export type Envelope = EventEnvelope | ConfigurationEnvelope | CommandEnvelope |
 export function readEnvelope(queue: QueueKind, message: IncomingMessage): Envelope {
   const { headers = {}, unreadable } = message.properties
   if (unreadable !== undefined) throw new InvalidMessageError(message.routingKey, unreadable)
-  const fields = {
-    routingKey: message.routingKey,
-    conversationId: conversationIdOf(message) ?? '',
-    metadata: metadataOf(message),
-  }
-  if (queue === 'configuration') return { kind: 'configuration', ...fields }
+  const { routingKey } = message
+  const conversationId = conversationIdOf(message) ?? ''
+  const metadata = metadataOf(message)
+  if (queue === 'configuration') return { kind: 'configuration', routingKey, conversationId, metadata }
   if (!isPresent(headers, 'conversation_id')) {
     throw new InvalidMessageError(message.routingKey, 'it has no conversation_id header')
   }
-  if (queue === 'event') return { kind: 'event', ...fields }
+  if (queue === 'event') return { kind: 'event', routingKey, conversationId, metadata }
 
   const correlationId = message.properties.correlationId ?? ''
   const replyTo = message.properties.replyTo
-  if (replyTo !== undefined && replyTo !== '') return { kind: 'command', ...fields, replyTo, correlationId }
+  if (replyTo !== undefined && replyTo !== '')
+    return { kind: 'command', routingKey, conversationId, metadata, replyTo, correlationId }
   const status = isPresent(headers, 'status') ? asText(headers['status']) : ''
-  if (status === 'success' || status === 'error') return { kind: 'result', ...fields, status, correlationId }
+  if (status === 'success' || status === 'error')
+    return { kind: 'result', routingKey, conversationId, metadata, status, correlationId }
   throw new InvalidMessageError(
     message.routingKey,
     status === ''

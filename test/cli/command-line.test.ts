@@ -25,6 +25,7 @@ function listener(): Terminal & { said: string[] } {
     say: (line) => void said.push(line),
     signal: new AbortController().signal,
     colours: false,
+    columns: 120,
   }
 }
 

@@ -30,6 +30,7 @@ describe('in bash', () => {
 
   test('commands, the options of each, and their values are offered', () => {
     expect(offered('eventail', '')).toEqual(expect.arrayContaining(['logger', 'resurrect', 'trace', 'completion']))
+    expect(offered('eventail', 'dev', '--po')).toEqual(['--port'])
     expect(offered('eventail', 'res')).toEqual(['resurrect'])
     expect(offered('eventail', 'ready', '--w')).toEqual(['--wait'])
     expect(offered('eventail', 'resurrect', '--dry')).toEqual(['--dry-run'])

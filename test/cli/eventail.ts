@@ -1,5 +1,6 @@
 /** The command line as a child process, as an operator starts it. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -17,11 +18,11 @@ export class Eventail implements AsyncDisposable {
   stderr = ''
   readonly ended: Promise<Ended>
 
-  /** @param url of the broker, given in the environment; '' for none */
-  constructor(url: string, args: readonly string[], input?: string | Uint8Array) {
+  /** @param url of the broker, given in the environment; '' for none @param cwd the project's folder, unless it is given */
+  constructor(url: string, args: readonly string[], input?: string | Uint8Array, cwd = root) {
     const { EVENTAIL_AMQP_URL: _url, AMQP_URL: _other, NO_COLOR: _colour, ...env } = process.env
-    this.child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
-      cwd: root,
+    this.child = spawn(process.execPath, [join(root, 'dist/cli/main.js'), ...args], {
+      cwd,
       env: url === '' ? env : { ...env, EVENTAIL_AMQP_URL: url },
     })
     this.child.stdout.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()))

@@ -44,9 +44,10 @@ test('no command lets text from the wire speak to the terminal, nor forge a line
     ['trace', HOSTILE, '--mermaid', '--idle', '3'],
     ['dead', '--watch'],
     ['dead', '--watch', '--json'],
+    ['dev', '--broker', url],
   ]
   const running = watchers.map((args) => new Eventail(url, args))
-  for (const each of running) await expect.poll(() => each.stderr, { timeout: 30_000 }).toContain('amqp:')
+  for (const each of running) await expect.poll(() => each.stdout + each.stderr, { timeout: 30_000 }).toContain('amqp:')
   for (const exchange of ['events', 'commands', 'configurations', 'logs', 'am-dlx']) {
     await probe.publish({ exchange, routingKey: KEY, body: BODY, ...hostileMessage })
     await probe.publish({ exchange, routingKey: `${KEY}.INFO`, body: Buffer.from(HOSTILE), ...hostileMessage })

@@ -25,6 +25,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['trace', 'c1', '--idle', '0.3'],
   ['services'],
   ['doctor', '--watch', '0'],
+  ['dev'],
 ]
 
 test('every command warns of a password on the command line, and shows it nowhere', async ({ management: _own }) => {
@@ -59,12 +60,13 @@ test('fields that are redacted are in no output, no file and no complaint of a c
   await using logger = new Eventail(url, ['logger', ...redact])
   await using trace = new Eventail(url, ['trace', 'c1', ...redact])
   await using dead = new Eventail(url, ['dead', '--watch', '--exchange', 'events', '--json', ...redact])
-  const running = [monitor, json, saving, logger, trace, dead]
-  for (const each of running) await expect.poll(() => each.stderr, { timeout: 15_000 }).toContain('amqp:')
+  await using dev = new Eventail('', ['dev', url, ...redact])
+  const running = [monitor, json, saving, logger, trace, dead, dev]
+  for (const each of running) await expect.poll(() => each.stdout + each.stderr, { timeout: 15_000 }).toContain('amqp:')
   await probe.event('Called', body)
   await probe.event('Odd', Buffer.from('canary'), { contentType: 'application/cbor' })
   await probe.publish({ exchange: 'logs', routingKey: 'x.INFO', body: { short_message: 'canary', level: 6 } })
-  for (const each of [json, saving, trace, dead]) await expect.poll(() => each.stdout).toContain('Odd')
+  for (const each of [json, saving, trace, dead, dev]) await expect.poll(() => each.stdout).toContain('Odd')
   await expect.poll(() => monitor.stderr).toContain("cannot judge 'Called'")
   await expect.poll(() => logger.stdout).toContain('***')
   await probe.declareQueue('held')
@@ -77,7 +79,8 @@ test('fields that are redacted are in no output, no file and no complaint of a c
   for (const { stdout, stderr } of [...running, inspected, replayed, result]) {
     expect(stdout + stderr).not.toMatch(/canary|63 61 6e 61|Y2FuYXJ5/)
   }
-  for (const { stdout } of [json, trace, dead, inspected, replayed, result]) expect(stdout).toMatch(/phone.{1,4}\*\*\*/)
+  for (const { stdout } of [json, trace, dead, dev, inspected, replayed, result])
+    expect(stdout).toMatch(/phone.{1,4}\*\*\*/)
   const files = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
   expect(files).toHaveLength(2)
   for (const text of files) expect(text).not.toContain('canary')

@@ -1,5 +1,5 @@
 /** Logs on the bus as every reader of GELF sees them, and on stderr as a terminal does. */
-import { defineService, formatRecord, LEVELS, type LogRecord, onCommand, onEvent } from 'eventail'
+import { defineService, formatRecord, type Hooks, LEVELS, type LogRecord, onCommand, onEvent } from 'eventail'
 import { hostname } from 'node:os'
 import { describe, expect } from 'vitest'
 import { jsonOf, type Listening, recordOf, test } from '../bus/bus.ts'
@@ -165,6 +165,32 @@ describe('on stderr', () => {
       'EMERGENCY shown  a cry',
     ])
     expect(records.of('INFO')).toContain('a detail')
+  })
+
+  test('the environment has the level where none is given; UNSENT is only what the bus cannot take', async ({
+    url,
+  }) => {
+    using stderr = new CapturedStderr()
+    const before = process.env['EVENTAIL_STDERR_LEVEL']
+    process.env['EVENTAIL_STDERR_LEVEL'] = 'UNSENT'
+    try {
+      const hooks: Hooks = {
+        onStart: ({ log }) => {
+          log.warning('too early')
+          log.notice('a note')
+        },
+      }
+      await using worker = await defineService({ name: 'unsent', hooks }).start({ urls: [url] })
+      worker.log.emergency('a cry on the bus')
+      await using _loud = await defineService({ name: 'loud' }).start({ urls: [url], stderrLevel: 'INFO' })
+      expect(stderr.lines('unsent').map((line) => line.replace(/^\S+Z /, ''))).toEqual(['WARNING   unsent  too early'])
+      expect(stderr.lines('loud')).toEqual([expect.stringContaining('ready')])
+      process.env['EVENTAIL_STDERR_LEVEL'] = 'SHY'
+      expect(() => defineService({ name: 'shy' })).toThrow(/^EVENTAIL_STDERR_LEVEL: must be one of .*UNSENT, NONE/)
+    } finally {
+      delete process.env['EVENTAIL_STDERR_LEVEL']
+      if (before !== undefined) process.env['EVENTAIL_STDERR_LEVEL'] = before
+    }
   })
 
   test('text from the wire can neither forge a line nor speak to a terminal', async ({ url, probe, dead }) => {

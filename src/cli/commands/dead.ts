@@ -7,6 +7,7 @@ import { deadLetterQueuesOf } from '../../management/diagnosis.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
+import { DEAD_LETTER_EXCHANGE } from '../../topology/dead-letters.ts'
 import { EXCHANGES } from '../../topology/names.ts'
 import type { BrokerUrl } from '../../transport/broker-url.ts'
 import { makeRedact } from '../../observe/redact.ts'
@@ -99,7 +100,7 @@ function groupText({ name, died_in: diedIn, reason }: DeadGroup): string {
 
 async function watch(
   { broker, tls }: Target,
-  { exchange = 'am-dlx', json, redact: redacted }: DeadOptions,
+  { exchange = DEAD_LETTER_EXCHANGE, json, redact: redacted }: DeadOptions,
   terminal: Terminal,
 ): Promise<number> {
   const redact = makeRedact(redacted)

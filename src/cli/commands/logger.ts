@@ -6,7 +6,15 @@ import { checkPattern, EXCHANGES } from '../../topology/names.ts'
 import { tap } from '../../transport/tap.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
-import { type BrokerOptions, EXIT, SkippingPrinter, takeBroker, type Terminal, UsageError } from '../command-line.ts'
+import {
+  type BrokerOptions,
+  EXIT,
+  levelOption,
+  SkippingPrinter,
+  takeBroker,
+  type Terminal,
+  UsageError,
+} from '../command-line.ts'
 import { checkBroker } from '../connect.ts'
 import { envelopeLine } from '../../observe/envelope.ts'
 import { makeRedact } from '../../observe/redact.ts'
@@ -57,9 +65,7 @@ function patternsOf(filter: readonly string[], { level, service = [] }: LoggerOp
 }
 
 function levelsFrom(level: string): readonly string[] {
-  const name = LEVELS.find((known) => known === level.toUpperCase())
-  if (name === undefined) throw new UsageError(`--level must be one of ${LEVELS.join(', ')}, not '${level}'`)
-  return LEVELS.slice(0, levelNumber(name) + 1)
+  return LEVELS.slice(0, levelNumber(levelOption(level)) + 1)
 }
 
 function textOf(message: IncomingMessage, colours: boolean): string {
