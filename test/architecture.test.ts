@@ -101,7 +101,7 @@ test('the runtime dependencies are these five and bring no others, and nothing r
   expect(Object.keys(scripts).filter((name) => /^(?:pre|post)?(?:install|prepare)$/.test(name))).toEqual([])
 })
 
-test('only what reaches or is a broker, its management API or a health server knows the network', () => {
+test('only what reaches or is a broker, its management API, a store or a health server knows the network', () => {
   const network = /^(?:node:)?(?:net|tls|http|https|http2|dgram|dns)$/
   const opening = sources.filter(
     ({ text, imports }) => imports.some((module) => network.test(module)) || /\bfetch\(/.test(codeOf(text)),
@@ -113,6 +113,8 @@ test('only what reaches or is a broker, its management API or a health server kn
     'cli/commands/ready.ts',
     'health/server.ts',
     'management/api.ts',
+    'store-server/session.ts',
+    'store-server/store-server.ts',
     'transport/broker-tls.ts',
     'transport/broker-url.ts',
   ])

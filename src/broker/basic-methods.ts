@@ -1,6 +1,6 @@
 /** The methods of the class basic: consuming, publishing, settling. Source: AMQP 0-9-1, section 1.8, and RabbitMQ's extensions. */
 import { randomBytes } from 'node:crypto'
-import { type Channel, type Method, requeue, type Subscription } from './channel.ts'
+import type { Channel, Method, Subscription } from './channel.ts'
 import type { Consumer } from './consumer.ts'
 import { AmqpException, named, notImplemented } from './exceptions.ts'
 import { type FieldTable, integerIn, typeNameOf } from './field-table.ts'
@@ -9,6 +9,7 @@ import { deliveryOf, shownMessage } from './hooks.ts'
 import type { Queue, QueueEntry } from './queue.ts'
 import { queueNamed } from './queue-methods.ts'
 import type { Reader } from './reader.ts'
+import { requeue } from './settling.ts'
 import { methodKey, MethodWriter } from './writer.ts'
 
 const BASIC = 60
@@ -18,8 +19,6 @@ export const BASIC_METHODS: readonly (readonly [number, Method])[] = [
   [methodKeyOf(10), qos],
   [methodKeyOf(20), consume],
   [methodKeyOf(30), cancel],
-  // the client agrees to a cancel
-  [methodKeyOf(31), () => undefined],
   [methodKeyOf(70), get],
   [methodKeyOf(80), ack],
   [methodKeyOf(90), reject],
@@ -124,10 +123,10 @@ export function publish(channel: Channel, args: Reader, given: Buffer, body: Buf
   const bit = args.bits()
   const [mandatory, immediate] = [bit(0), bit(1)]
   const { host } = channel
-  checkProperties(given)
-  const { headers, expiration, userId, replyTo } = readKnown(given)
   if (immediate) throw notImplemented('immediate=true')
   host.vhost.checkPublish(exchange)
+  checkProperties(given)
+  const { headers, expiration, userId, replyTo } = readKnown(given)
   if (userId !== undefined && userId !== host.user)
     throw new AmqpException(406, `user_id property set to '${userId}' but authenticated user was '${host.user}'`)
   // replies straight to a consumer are not done here: nobody can consume them
@@ -166,9 +165,10 @@ function expirationIn(text: string | undefined): number | undefined {
 function ack(channel: Channel, args: Reader): void {
   const tag = args.uint64()
   const multiple = args.bits()(0)
-  const entries = channel.taken(tag, multiple)
+  const groups = channel.taken(tag, multiple)
+  const entries = groups.flat()
   if (entries.some((entry) => askedOfAck(channel, entry) === 'drop-connection')) {
-    requeue(entries)
+    requeue(groups)
     channel.host.drop()
     return
   }
@@ -191,10 +191,10 @@ function nack(channel: Channel, args: Reader): void {
   refused(channel, channel.taken(tag, bit(0)), bit(1))
 }
 
-function refused(channel: Channel, entries: readonly QueueEntry[], again: boolean): void {
-  if (again) requeue(entries)
+function refused(channel: Channel, groups: readonly (readonly QueueEntry[])[], again: boolean): void {
+  if (again) requeue(groups)
   else
-    for (const entry of entries) {
+    for (const entry of groups.flat()) {
       if (entry.queue.deleted) continue
       entry.queue.settle(entry)
       channel.host.vhost.deadLetter(entry, 'rejected')

@@ -1,5 +1,5 @@
 /**
- * Names and keys are bytes to AMQP, of which RabbitMQ does not ask whether they are text. Within the broker they are strings of one character for each
+ * Names and keys are bytes to AMQP, and RabbitMQ does not ask of all of them whether they are text: not of those in a publish. Within the broker they are strings of one character for each
  * byte; only where people, their tests or JSON are shown them, or give them, they are read as UTF-8.
  */
 

@@ -4,13 +4,16 @@
  */
 import { BASIC_METHODS, publish } from './basic-methods.ts'
 import type { Consumer } from './consumer.ts'
-import { AmqpException, notImplemented } from './exceptions.ts'
+import { IncomingContent } from './content.ts'
+import { AmqpException, blaming, notImplemented } from './exceptions.ts'
 import { EXCHANGE_METHODS } from './exchange-methods.ts'
 import type { Queue, QueueEntry } from './queue.ts'
 import { QUEUE_METHODS } from './queue-methods.ts'
 import type { Frame } from './frame-reader.ts'
-import { Reader } from './reader.ts'
+import { argumentsIn, hasContent, knownMethod } from './method-arguments.ts'
+import type { Reader } from './reader.ts'
 import { contentFrames, FRAME_HEADER, FRAME_METHOD, frame, methodKey, MethodWriter } from './writer.ts'
+import { byConsumer, byQueue, requeue, type Unsettled } from './settling.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** What a channel needs of its connection. */
@@ -24,7 +27,7 @@ export interface ChannelHost {
   /** Whether more is written than the client has read. */
   readonly congested: boolean
   readonly send: (...frames: readonly Buffer[]) => void
-  /** The client publishes: with too little memory its connection is held up. */
+  /** A frame of a publish came: with too little memory, it is the last of its connection for now. */
   readonly publishes: () => void
   /** The connection goes without a word. */
   readonly drop: () => void
@@ -35,40 +38,27 @@ export interface ChannelHost {
 /** Does what a method asks for; the reader stands before its arguments. */
 export type Method = (channel: Channel, args: Reader) => void
 
-/** A delivery that is not settled. */
-interface Unsettled {
-  readonly entry: QueueEntry
-  /** None for basic.get. */
-  readonly consumer: Subscription | undefined
-}
-
 /** A consumer of this channel. */
 export interface Subscription {
   readonly consumer: Consumer
   readonly queue: Queue
+  /** Below 0 when what an earlier consumer of the tag had is settled: RabbitMQ tells them apart by their tags alone. */
   unsettled: number
 }
 
-/** A message that is still coming in. */
-interface Incoming {
-  readonly args: Reader
-  properties?: Buffer
-  size: number
-  received: number
-  readonly chunks: Buffer[]
-}
-
-const MOST_BYTES = 134_217_728
 const BASIC = 60
 const PUBLISH = methodKey(BASIC, 40)
+const [OPEN, CLOSE, CLOSE_OK] = [methodKey(20, 10), methodKey(20, 40), methodKey(20, 41)]
 
 const METHODS: ReadonlyMap<number, Method> = new Map<number, Method>([
   ...EXCHANGE_METHODS,
   ...QUEUE_METHODS,
   ...BASIC_METHODS,
-  [methodKey(20, 10), secondOpen],
+  [OPEN, open],
   [methodKey(20, 20), flow],
-  [methodKey(20, 40), close],
+  [CLOSE, close],
+  // who asks for access has it
+  [methodKey(30, 10), (channel) => channel.send(new MethodWriter(30, 11).uint16(1))],
   [methodKey(85, 10), confirmSelect],
   ...[10, 20, 30].map((id): [number, Method] => [methodKey(90, id), () => refuse('transactions (tx)')]),
 ])
@@ -83,11 +73,11 @@ export class Channel {
   sharedPrefetch = 0
   /** The queue declared last: an empty name means it. */
   lastQueue = ''
-  state: 'open' | 'closing' | 'closed' = 'open'
+  state: 'new' | 'open' | 'closing' | 'closed' = 'new'
   readonly #unsettled = new Map<number, Unsettled>()
   #unsettledOfConsumers = 0
   #lastTag = 0
-  #incoming: Incoming | undefined
+  #incoming: IncomingContent | undefined
   #confirms = false
   #lastPublished = 0
   #toConfirm: { readonly number: number; readonly ok: boolean }[] = []
@@ -105,32 +95,37 @@ export class Channel {
     this.host.send(frame(FRAME_METHOD, this.number, method.bytes()))
   }
 
-  /** @throws AmqpException */
+  /** @throws AmqpException, SilentEnd */
   handle({ type, payload }: Frame): void {
-    if (this.state === 'closing') {
-      this.#whileClosing(type, payload)
-      return
+    const method = type === FRAME_METHOD ? knownMethod(payload) : undefined
+    if (this.state === 'closing') this.#whileClosing(method)
+    else if (method !== undefined) this.#method(method, payload)
+    else if (this.#incoming === undefined)
+      throw new AmqpException(505, 'expected method frame, got non method frame instead', 0)
+    else {
+      this.host.publishes()
+      if (type === FRAME_HEADER) this.#incoming.header(payload)
+      else this.#incoming.body(payload)
+      this.#finish(this.#incoming)
     }
-    if (type === FRAME_METHOD) this.#method(payload)
-    else if (type === FRAME_HEADER) this.#contentHeader(payload)
-    else this.#contentBody(payload)
   }
 
   /** The channel is ended by an error: nothing of it is done any more, until the client agrees. */
-  closeFor({ code, message }: AmqpException, classId: number, methodId: number): void {
+  closeFor(error: AmqpException): void {
     this.release()
     this.state = 'closing'
-    this.#incoming = undefined
-    this.send(new MethodWriter(20, 40).uint16(code).shortString(message).uint16(classId).uint16(methodId))
+    this.send(error.writtenTo(new MethodWriter(20, 40)))
   }
 
   /** Consumers go, and what was not settled comes back to the queues. */
   release(): void {
+    this.#incoming?.release()
+    this.#incoming = undefined
     if (this.state !== 'open') return
     this.state = 'closed'
     for (const { consumer, queue } of this.subscriptions.values()) queue.remove(consumer)
     this.subscriptions.clear()
-    this.requeueAll()
+    this.host.vhost.buryingAfter(() => requeue(byQueue(this.#takeAll())))
   }
 
   /** A message that was published has its place in the order of confirms. @returns 0 without confirms */
@@ -205,11 +200,12 @@ export class Channel {
    * Takes deliveries out of those that are not settled.
    * @throws AmqpException (406) when there is none of this tag
    */
-  taken(tag: number, multiple: boolean): readonly QueueEntry[] {
-    if (!this.#unsettled.has(tag) && !(multiple && tag === 0))
-      throw new AmqpException(406, `unknown delivery tag ${tag}`)
+  taken(given: bigint, multiple: boolean): readonly (readonly QueueEntry[])[] {
+    const tag = Number(given)
+    const isKnown = this.#unsettled.has(tag) && BigInt(tag) === given
+    if (!isKnown && !(multiple && tag === 0)) throw new AmqpException(406, `unknown delivery tag ${given}`)
     const tags = multiple ? [...this.#unsettled.keys()].filter((one) => tag === 0 || one <= tag) : [tag]
-    return tags.flatMap((one) => this.#take(one))
+    return byConsumer(tags.flatMap((one) => this.#take(one)))
   }
 
   /** The consumers may have room for more. */
@@ -221,7 +217,7 @@ export class Channel {
   }
 
   requeueAll(): void {
-    requeue([...this.#unsettled.keys()].flatMap((tag) => this.#take(tag)))
+    requeue(byConsumer(this.#takeAll()))
   }
 
   startConfirms(): void {
@@ -235,15 +231,21 @@ export class Channel {
     this.#unsettledOfConsumers += 1
   }
 
-  #take(tag: number): readonly QueueEntry[] {
+  #take(tag: number): readonly Unsettled[] {
     const held = this.#unsettled.get(tag)
     if (held === undefined) return []
     this.#unsettled.delete(tag)
-    if (held.consumer !== undefined) {
-      held.consumer.unsettled -= 1
+    const { consumer, entry } = held
+    if (consumer !== undefined) {
+      const current = this.subscriptions.get(consumer.consumer.tag)
+      if (current?.queue === entry.queue) current.unsettled -= 1
       this.#unsettledOfConsumers -= 1
     }
-    return [held.entry]
+    return [held]
+  }
+
+  #takeAll(): readonly Unsettled[] {
+    return [...this.#unsettled.keys()].flatMap((tag) => this.#take(tag))
   }
 
   #sendContent(method: MethodWriter, { message }: QueueEntry): void {
@@ -251,90 +253,47 @@ export class Channel {
     this.host.send(...contentFrames(this.number, message.properties, message.body, this.host.frameMax))
   }
 
-  #whileClosing(type: number, payload: Buffer): void {
-    if (type !== FRAME_METHOD) return
-    const method = payload.readUInt32BE(0)
-    if (method === methodKey(20, 41)) this.state = 'closed'
-    if (method === methodKey(20, 40)) this.send(new MethodWriter(20, 41))
+  #whileClosing(method: number | undefined): void {
+    if (method === CLOSE_OK) this.state = 'closed'
+    if (method === CLOSE) this.send(new MethodWriter(20, 41))
   }
 
-  #method(payload: Buffer): void {
-    if (this.#incoming !== undefined)
-      throw new AmqpException(
-        505,
-        this.#incoming.properties === undefined
-          ? `expected content header for class ${BASIC}, got non content header frame instead`
-          : 'expected content body, got non content body frame instead',
-      )
-    const args = new Reader(payload)
-    const key = args.uint32()
-    if (key === PUBLISH) {
-      this.host.publishes()
-      this.#incoming = { args, size: 0, received: 0, chunks: [] }
+  #method(method: number, payload: Buffer): void {
+    if (this.#incoming !== undefined) throw this.#incoming.unexpected()
+    const args = argumentsIn(method, payload)
+    if (!hasContent(method)) {
+      blaming(method, () => this.host.vhost.buryingAfter(() => this.#do(method)(this, args)))
       return
     }
-    const method = METHODS.get(key)
-    if (method === undefined) throw new AmqpException(503, `unimplemented method`)
-    method(this, args)
+    if (method === PUBLISH) this.host.publishes()
+    this.#incoming = new IncomingContent(method, args, this.host.vhost.memory)
   }
 
-  #contentHeader(payload: Buffer): void {
-    const incoming = this.#incoming
-    if (incoming === undefined) throw new AmqpException(505, 'expected method frame, got content header frame instead')
-    if (incoming.properties !== undefined)
-      throw new AmqpException(505, 'expected content body, got non content body frame instead')
-    const header = new Reader(payload)
-    const classId = header.uint16()
-    if (classId !== BASIC)
-      throw new AmqpException(505, `expected content header for class ${BASIC}, got one for class ${classId} instead`)
-    header.uint16()
-    incoming.size = header.uint64()
-    incoming.properties = header.rest()
-    this.#finish(incoming)
+  /** @throws AmqpException (504) when the channel is not open, (503) when the method is not one for clients */
+  #do(method: number): Method {
+    if (this.state === 'new' && method !== OPEN) throw new AmqpException(504, `expected 'channel.open'`)
+    const known = METHODS.get(method)
+    if (known === undefined) throw new AmqpException(503, `unimplemented method`)
+    return known
   }
 
-  #contentBody(payload: Buffer): void {
-    const incoming = this.#incoming
-    if (incoming === undefined) throw new AmqpException(505, 'expected method frame, got content body frame instead')
-    if (incoming.properties === undefined)
-      throw new AmqpException(505, `expected content header for class ${BASIC}, got non content header frame instead`)
-    incoming.received += payload.length
-    if (incoming.received > incoming.size)
-      throw new AmqpException(505, 'the content body is longer than its header says')
-    // too large a body is refused when it is there as a whole; until then it is only counted
-    if (incoming.size <= MOST_BYTES) incoming.chunks.push(payload)
-    this.#finish(incoming)
-  }
-
-  #finish({ args, properties, size, received, chunks }: Incoming): void {
-    if (properties === undefined || received < size) return
+  #finish(incoming: IncomingContent): void {
+    if (!incoming.isComplete) return
     this.#incoming = undefined
-    if (size > MOST_BYTES)
-      throw new AmqpException(406, `message size ${size} is larger than configured max size ${MOST_BYTES}`)
-    const [only] = chunks
-    // copied out of what was read from the socket: a small body would keep all of that alive
-    publish(
-      this,
-      args,
-      Buffer.from(properties),
-      chunks.length === 1 && only !== undefined ? Buffer.from(only) : Buffer.concat(chunks),
-    )
+    incoming.release()
+    const { method, args } = incoming
+    blaming(method, () => {
+      if (method !== PUBLISH || this.state === 'new') this.#do(method)
+      const { properties, body } = incoming.take()
+      publish(this, args, properties, body)
+    })
   }
 }
 
-/** Gives deliveries back, each to its queue. */
-export function requeue(entries: readonly QueueEntry[]): void {
-  const queues = new Map<Queue, QueueEntry[]>()
-  for (const entry of entries) {
-    const own = queues.get(entry.queue)
-    if (own === undefined) queues.set(entry.queue, [entry])
-    else own.push(entry)
-  }
-  for (const [queue, own] of queues) queue.requeue(own)
-}
-
-function secondOpen(): void {
-  throw new AmqpException(504, `second 'channel.open' seen`)
+function open(channel: Channel): void {
+  if (channel.state !== 'new') throw new AmqpException(504, `second 'channel.open' seen`)
+  channel.state = 'open'
+  channel.send(new MethodWriter(20, 11).uint32(0))
 }
 
 function flow(channel: Channel, args: Reader): void {

@@ -4,12 +4,23 @@
  */
 import type { Socket } from 'node:net'
 import { Channel, type ChannelHost } from './channel.ts'
-import { AmqpException } from './exceptions.ts'
-import { booleanField, booleanIn, type FieldTable, readTable, stringField, tableField } from './field-table.ts'
-import { type Frame, FrameReader } from './frame-reader.ts'
-import { Reader } from './reader.ts'
+import { AmqpException, blaming, SilentEnd } from './exceptions.ts'
+import type { FieldTable } from './field-table.ts'
+import { type Frame, FrameReader, unexpectedFrame } from './frame-reader.ts'
+import {
+  FRAME_MAX,
+  isProtocolHeader,
+  limitsIn,
+  loginIn,
+  PROTOCOL_HEADER,
+  SMALLEST_FRAME_MAX,
+  start,
+  tune,
+} from './login.ts'
+import { argumentsIn, knownMethod } from './method-arguments.ts'
+import type { Reader } from './reader.ts'
 import type { VirtualHost } from './virtual-host.ts'
-import { frame, FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, methodKey, MethodWriter } from './writer.ts'
+import { frame, FRAME_HEARTBEAT, FRAME_METHOD, methodKey, MethodWriter } from './writer.ts'
 
 /** What a connection needs of the broker. */
 export interface ConnectionHost {
@@ -20,41 +31,21 @@ export interface ConnectionHost {
 }
 
 const CONNECTION = 10
-const PROTOCOL_HEADER = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1])
-const CHANNEL_MAX = 2_047
-const FRAME_MAX = 131_072
-const SMALLEST_FRAME_MAX = 4_096
-const HEARTBEAT_S = 60
 const HANDSHAKE_MS = 10_000
+const HEARTBEAT_FRAME = frame(FRAME_HEARTBEAT, 0, Buffer.alloc(0))
+/** Between heartbeats to a client that is held up. */
+const PULSE_MS = 1_000
 /** How long a client may take to agree that the connection ends. */
 const CLOSE_MS = 3_000
 /** What may be written before the client has read it. */
 const MOST_UNREAD_BYTES = 4 * 1_024 * 1_024
+const [START_OK, TUNE_OK, OPEN, CLOSE, CLOSE_OK, UPDATE_SECRET] = [11, 31, 40, 50, 51, 70].map((id) =>
+  methodKey(CONNECTION, id),
+)
 
-const SERVER_PROPERTIES: FieldTable = new Map([
-  [
-    'capabilities',
-    tableField(
-      new Map(
-        [
-          'publisher_confirms',
-          'exchange_exchange_bindings',
-          'basic.nack',
-          'consumer_cancel_notify',
-          'connection.blocked',
-          'consumer_priorities',
-          'authentication_failure_close',
-          'per_consumer_qos',
-        ].map((name) => [name, booleanField(true)]),
-      ),
-    ),
-  ],
-  ['product', stringField('eventail development broker')],
-  ['platform', stringField('Node.js')],
-  ['information', stringField('For development and tests; nothing is kept when it ends')],
-])
-
-type State = 'header' | 'start' | 'tune' | 'open' | 'running' | 'closing' | 'closed'
+type State = 'header' | 'starting' | 'tuning' | 'opening' | 'running' | 'closing' | 'closed'
+/** As long as nobody knows who the client is, and what it can take, nothing is explained. */
+const SILENT: ReadonlySet<State> = new Set(['header', 'starting', 'tuning'])
 
 export class Connection implements ChannelHost {
   /** Client and broker, each as address and port. */
@@ -65,20 +56,23 @@ export class Connection implements ChannelHost {
   user = ''
   frameMax = FRAME_MAX
   takesCancel = false
+  /** More is written than the client has read: it is told nothing more, and not listened to. */
   congested = false
   readonly #socket: Socket
   readonly #host: ConnectionHost
-  readonly #frames = new FrameReader(FRAME_MAX)
+  readonly #frames = new FrameReader(SMALLEST_FRAME_MAX)
   readonly #toConfirm = new Set<Channel>()
   #vhost: VirtualHost | undefined
   #state: State = 'header'
   #takesBlocked = false
-  #publishes = false
+  #channelMax = 0
   #blocked = false
   #out: Buffer[] = []
+  #outBytes = 0
   #heard = true
   #sentAtMs = Date.now()
   #timer: NodeJS.Timeout
+  #pulse: NodeJS.Timeout | undefined
 
   constructor(socket: Socket, host: ConnectionHost) {
     this.#socket = socket
@@ -111,12 +105,24 @@ export class Connection implements ChannelHost {
   readonly send = (...frames: readonly Buffer[]): void => {
     if (this.#state === 'closed') return
     if (this.#out.length === 0) queueMicrotask(() => this.#flush())
-    for (const bytes of frames) this.#out.push(bytes)
+    for (const bytes of frames) {
+      this.#out.push(bytes)
+      this.#outBytes += bytes.length
+    }
+    if (!this.congested && this.#outBytes + this.#socket.writableLength > MOST_UNREAD_BYTES) {
+      this.congested = true
+      this.#socket.pause()
+    }
   }
 
+  /** Who publishes while memory is short is held up from then on. */
   readonly publishes = (): void => {
-    this.#publishes = true
-    this.memoryChanged()
+    if (this.#blocked || !this.#host.memoryAlarm()) return
+    this.#blocked = true
+    if (this.#takesBlocked) this.#sendMethod(new MethodWriter(CONNECTION, 60).shortString('low on memory'))
+    this.#socket.pause()
+    // who does not listen sees by what it says alone that the other side is gone
+    this.#pulse = setInterval(() => this.send(HEARTBEAT_FRAME), PULSE_MS)
   }
 
   readonly drop = (): void => {
@@ -129,30 +135,21 @@ export class Connection implements ChannelHost {
     this.#toConfirm.add(channel)
   }
 
-  /** Whoever publishes waits while memory is short. */
-  memoryChanged(): void {
-    const blocked = this.#publishes && this.#host.memoryAlarm()
-    if (blocked === this.#blocked || !this.isRunning) return
-    this.#blocked = blocked
-    if (this.#takesBlocked)
-      this.#sendMethod(
-        blocked ? new MethodWriter(CONNECTION, 60).shortString('low on memory') : new MethodWriter(CONNECTION, 61),
-      )
-    if (blocked) this.#socket.pause()
-    else {
-      this.#socket.resume()
-      queueMicrotask(() => this.#process())
-    }
+  /** There is memory again. */
+  unblock(): void {
+    if (!this.#blocked) return
+    this.#blocked = false
+    clearInterval(this.#pulse)
+    if (this.#takesBlocked) this.#sendMethod(new MethodWriter(CONNECTION, 61))
+    this.#listen()
   }
 
   /** Ends the connection with an error. */
-  closeFor({ code, message }: AmqpException, classId = 0, methodId = 0): void {
+  closeFor(error: AmqpException): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
     this.#release()
     this.#state = 'closing'
-    this.#sendMethod(
-      new MethodWriter(CONNECTION, 50).uint16(code).shortString(message).uint16(classId).uint16(methodId),
-    )
+    this.#sendMethod(error.writtenTo(new MethodWriter(CONNECTION, 50)))
     this.#endSoon()
   }
 
@@ -161,7 +158,24 @@ export class Connection implements ChannelHost {
     this.#timer = setTimeout(() => this.#socket.destroy(), CLOSE_MS)
   }
 
+  /** The connection ends; what was said before is still sent. */
+  #end(lastBytes?: Buffer): void {
+    this.#flush()
+    this.#state = 'closed'
+    if (lastBytes !== undefined) this.#socket.write(lastBytes)
+    this.#socket.end()
+    this.#endSoon()
+  }
+
+  /** What was held up goes on, unless something else holds it up. */
+  #listen(): void {
+    if (this.#blocked || this.congested) return
+    this.#socket.resume()
+    queueMicrotask(() => this.#process())
+  }
+
   #received(chunk: Buffer): void {
+    if (this.#state === 'closed') return
     this.#heard = true
     this.#frames.push(chunk)
     this.#process()
@@ -170,134 +184,108 @@ export class Connection implements ChannelHost {
   #process(): void {
     try {
       if (this.#state === 'header' && !this.#protocolHeader()) return
-      while (!this.#blocked && this.#state !== 'closed') {
+      while (!this.#blocked && !this.congested && this.#state !== 'closed') {
         const next = this.#frames.next()
         if (next === undefined) return
         this.#frame(next)
       }
     } catch (error) {
-      this.#failed(error, 0, 0)
+      this.#failed(error)
     }
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof SilentEnd || SILENT.has(this.#state)) this.#end()
+    else if (error instanceof AmqpException) this.closeFor(error)
+    else this.closeFor(new AmqpException(541, error instanceof Error ? error.message : String(error)))
   }
 
   #protocolHeader(): boolean {
     const header = this.#frames.take(8)
     if (header === undefined) return false
-    if (!header.equals(PROTOCOL_HEADER)) {
-      this.#socket.end(PROTOCOL_HEADER)
-      this.#endSoon()
-      this.#state = 'closed'
+    if (!isProtocolHeader(header)) {
+      this.#end(PROTOCOL_HEADER)
       return false
     }
-    this.#state = 'start'
-    this.#sendMethod(
-      new MethodWriter(CONNECTION, 10)
-        .uint8(0)
-        .uint8(9)
-        .table(SERVER_PROPERTIES)
-        .longString('PLAIN')
-        .longString('en_US'),
-    )
+    this.#state = 'starting'
+    this.#sendMethod(start())
     return true
   }
 
   #frame(next: Frame): void {
-    if (![FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT].includes(next.type))
-      throw new AmqpException(501, `type ${next.type}, all octets = <<>>: unknown_frame`)
-    if (next.type === FRAME_HEARTBEAT) return
-    const isMethod = next.type === FRAME_METHOD && next.payload.length >= 4
-    const [classId, methodId] = isMethod ? [next.payload.readUInt16BE(0), next.payload.readUInt16BE(2)] : [0, 0]
+    const { type, channel: number } = next
+    if (this.#state === 'closing' && number !== 0) return
+    if (type === FRAME_HEARTBEAT && number === 0) return
+    if (type === FRAME_HEARTBEAT || (number === 0 ? type !== FRAME_METHOD : !this.isRunning))
+      throw unexpectedFrame(next)
+    if (number === 0) this.#own(next.payload)
+    else this.#ofChannel(next)
+  }
+
+  #ofChannel(next: Frame): void {
+    const channel = this.channels.get(next.channel) ?? this.#newChannel(next.channel)
     try {
-      if (next.channel === 0) this.#own(next, classId, methodId)
-      else if (this.isRunning) this.#ofChannel(next, methodKey(classId, methodId))
-    } catch (error) {
-      const channel = this.channels.get(next.channel)
-      if (error instanceof AmqpException && !error.endsConnection && channel !== undefined)
-        channel.closeFor(error, classId, methodId)
-      else this.#failed(error, classId, methodId)
-    }
-  }
-
-  #failed(error: unknown, classId: number, methodId: number): void {
-    if (error instanceof AmqpException) this.closeFor(error, classId, methodId)
-    else
-      this.closeFor(
-        new AmqpException(541, error instanceof Error ? error.message : 'internal error'),
-        classId,
-        methodId,
-      )
-  }
-
-  #ofChannel(next: Frame, method: number): void {
-    const channel = this.channels.get(next.channel)
-    if (channel !== undefined) {
       channel.handle(next)
-      if (channel.state === 'closed') this.channels.delete(next.channel)
+    } catch (error) {
+      if (!(error instanceof AmqpException) || error.endsConnection) throw error
+      channel.closeFor(error)
+    }
+    if (channel.state === 'closed') this.channels.delete(next.channel)
+  }
+
+  #newChannel(number: number): Channel {
+    const { size } = this.channels
+    if (size >= this.#channelMax) {
+      const text = `number of channels opened (${size}) has reached the negotiated channel_max (${this.#channelMax})`
+      throw new AmqpException(530, text, 0)
+    }
+    const channel = new Channel(number, this)
+    this.channels.set(number, channel)
+    return channel
+  }
+
+  #own(payload: Buffer): void {
+    const method = knownMethod(payload)
+    if (this.#state === 'closing') {
+      if (method === CLOSE_OK) this.#socket.end()
+      if (method === CLOSE) this.#closedByClient()
       return
     }
-    if (next.type !== FRAME_METHOD || method !== methodKey(20, 10))
-      throw new AmqpException(504, `expected 'channel.open'`)
-    this.channels.set(next.channel, new Channel(next.channel, this))
-    this.send(frame(FRAME_METHOD, next.channel, new MethodWriter(20, 11).uint32(0).bytes()))
+    blaming(method, () => this.#do(method, argumentsIn(method, payload)))
   }
 
-  #own({ type, payload }: Frame, classId: number, methodId: number): void {
-    if (type !== FRAME_METHOD || classId !== CONNECTION)
-      throw new AmqpException(503, 'only methods of the connection belong on channel 0')
-    const args = new Reader(payload.subarray(4))
-    const closing = this.#state === 'closing'
-    if (methodId === 51 && closing) this.#socket.end()
-    else if (methodId === 50) this.#closedByClient()
-    else if (closing) return
-    else if (methodId === 11 && this.#state === 'start') this.#startOk(args)
-    else if (methodId === 31 && this.#state === 'tune') this.#tuneOk(args)
-    else if (methodId === 40 && this.#state === 'open') this.#open(args)
-    else throw new AmqpException(503, `method ${methodId} of the connection is not expected now`)
+  #do(method: number, args: Reader): void {
+    if (method === START_OK && this.#state === 'starting') this.#startOk(args)
+    else if (method === TUNE_OK && this.#state === 'tuning') this.#tuneOk(args)
+    else if (method === OPEN && this.#state === 'opening') this.#open(args)
+    else if (method === CLOSE && this.isRunning) this.#closedByClient()
+    // there is nothing that a new secret would open
+    else if (method === UPDATE_SECRET && this.isRunning) this.#sendMethod(new MethodWriter(CONNECTION, 71))
+    else throw new AmqpException(504, `unexpected method in connection state ${this.#state}`)
   }
 
   #startOk(args: Reader): void {
-    this.clientProperties = args.table()
-    const mechanism = args.shortString()
-    const response = args.longString().toString()
-    const field = this.clientProperties.get('capabilities')
-    const capabilities = field?.type === 'F' ? readTable(field.bytes) : undefined
-    this.takesCancel = booleanIn(capabilities?.get('consumer_cancel_notify')) === true
-    this.#takesBlocked = booleanIn(capabilities?.get('connection.blocked')) === true
-    const [, user = '', password = ''] = response.split('\0')
-    if (mechanism !== 'PLAIN' || !this.#host.isUser(user, password)) {
+    const { mechanism, user, password, properties, can } = loginIn(args)
+    this.clientProperties = properties
+    this.takesCancel = can('consumer_cancel_notify')
+    this.#takesBlocked = can('connection.blocked')
+    if (!this.#host.isUser(user, password)) {
       const refused = `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`
-      if (booleanIn(capabilities?.get('authentication_failure_close')) === true)
-        this.closeFor(new AmqpException(403, refused))
-      else this.#socket.end()
+      if (can('authentication_failure_close')) this.closeFor(new AmqpException(403, refused, 0))
+      else this.#end()
       return
     }
     this.user = user
-    this.#state = 'tune'
-    this.#sendMethod(new MethodWriter(CONNECTION, 30).uint16(CHANNEL_MAX).uint32(FRAME_MAX).uint16(HEARTBEAT_S))
+    this.#state = 'tuning'
+    this.#sendMethod(tune())
   }
 
   #tuneOk(args: Reader): void {
-    const channelMax = args.uint16()
-    const frameMax = args.uint32()
-    const heartbeatS = args.uint16()
-    if (channelMax > CHANNEL_MAX || channelMax === 0)
-      throw new AmqpException(
-        530,
-        `negotiated channel_max = ${channelMax} is higher than the maximum allowed value (${CHANNEL_MAX})`,
-      )
-    if (frameMax !== 0 && frameMax < SMALLEST_FRAME_MAX)
-      throw new AmqpException(
-        530,
-        `negotiated frame_max = ${frameMax} is lower than the minimum allowed value (${SMALLEST_FRAME_MAX})`,
-      )
-    if (frameMax === 0 || frameMax > FRAME_MAX)
-      throw new AmqpException(
-        530,
-        `negotiated frame_max = ${frameMax} is higher than the maximum allowed value (${FRAME_MAX})`,
-      )
+    const { channelMax, frameMax, heartbeatS } = limitsIn(args)
+    this.#channelMax = channelMax
     this.frameMax = frameMax
     this.#frames.maxSize = frameMax
-    this.#state = 'open'
+    this.#state = 'opening'
     if (heartbeatS > 0) this.#beat(heartbeatS * 1_000)
   }
 
@@ -314,16 +302,13 @@ export class Connection implements ChannelHost {
   #closedByClient(): void {
     this.#release()
     this.#sendMethod(new MethodWriter(CONNECTION, 51))
-    this.#flush()
-    this.#state = 'closed'
-    this.#socket.end()
-    this.#endSoon()
+    this.#end()
   }
 
   /** The broker shows that it lives twice in each interval, and gives up when it heard nothing in two of them, one after the other. */
   #beat(intervalMs: number): void {
     const sender = setInterval(() => {
-      if (Date.now() - this.#sentAtMs >= intervalMs / 2) this.send(frame(FRAME_HEARTBEAT, 0, Buffer.alloc(0)))
+      if (Date.now() - this.#sentAtMs >= intervalMs / 2) this.send(HEARTBEAT_FRAME)
     }, intervalMs / 2)
     let silent = 0
     const listener = setInterval(() => {
@@ -347,14 +332,17 @@ export class Connection implements ChannelHost {
     const out = this.#out
     if (out.length === 0 || this.#socket.destroyed) return
     this.#out = []
+    this.#outBytes = 0
     this.#sentAtMs = Date.now()
-    this.#socket.write(out.length === 1 && out[0] !== undefined ? out[0] : Buffer.concat(out))
-    this.congested = this.#socket.writableLength > MOST_UNREAD_BYTES
+    const bytes = out.length === 1 && out[0] !== undefined ? out[0] : Buffer.concat(out)
+    // what the system takes at once is followed by no 'drain'
+    if (this.#socket.write(bytes)) this.#drained()
   }
 
   #drained(): void {
     if (!this.congested) return
     this.congested = false
+    this.#listen()
     for (const channel of this.channels.values()) channel.fill()
   }
 
@@ -369,6 +357,7 @@ export class Connection implements ChannelHost {
     this.#release()
     this.#state = 'closed'
     clearTimeout(this.#timer)
+    clearInterval(this.#pulse)
     this.#host.ended(this)
   }
 }

@@ -23,7 +23,7 @@ export interface DevBrokerOptions {
   readonly managementPort?: number
   /** The time that messages and queues live by. Default: the system's. */
   readonly clock?: Clock
-  /** What all messages may take, in bytes, before those who publish are held up. @default 268435456 */
+  /** What all messages may take, in bytes, before those who publish are held up; one that is larger never comes through. @default 268435456 */
   readonly memoryLimitBytes?: number
 }
 
@@ -52,7 +52,7 @@ export class DevBroker {
     this.port = portOf(server)
     this.#clock = clock
     this.#memory = new Memory(memoryLimitBytes, () => {
-      for (const connection of this.#connections) connection.memoryChanged()
+      for (const connection of this.#connections) connection.unblock()
     })
     this.addVhost('/')
     server.on('connection', (socket) => {

@@ -3,6 +3,8 @@
  * clients show and match them. Source: AMQP 0-9-1, section 1.2, and the texts of RabbitMQ 3.10.
  */
 
+import type { MethodWriter } from './writer.ts'
+
 const NAMES: ReadonlyMap<number, string> = new Map([
   [311, 'CONTENT_TOO_LARGE'],
   [320, 'CONNECTION_FORCED'],
@@ -25,13 +27,51 @@ export class AmqpException extends Error {
   readonly code: number
   /** Whether it ends the connection, or only the channel. */
   readonly endsConnection: boolean
+  /** The key of the method that is to blame; 0 for none. */
+  method: number | undefined
 
-  constructor(code: number, text: string) {
-    super(`${NAMES.get(code) ?? 'ERROR'} - ${text}`)
+  /** @param text none where RabbitMQ says the name alone */
+  constructor(code: number, text?: string, method?: number) {
+    const name = NAMES.get(code) ?? 'ERROR'
+    super(text === undefined ? name : `${name} - ${text}`)
     this.name = 'AmqpException'
     this.code = code
     this.endsConnection = code === 320 || code >= 500
+    this.method = method
   }
+
+  /** As connection.close and channel.close say it. */
+  writtenTo(close: MethodWriter): MethodWriter {
+    const bytes = Buffer.from(this.message, 'latin1')
+    const text = bytes.length <= 255 ? this.message : `${bytes.toString('latin1', 0, 252)}...`
+    return close
+      .uint16(this.code)
+      .shortString(text)
+      .uint32(this.method ?? 0)
+  }
+}
+
+/** What ends the connection without a word. */
+export class SilentEnd extends Error {
+  constructor() {
+    super('the connection ends')
+    this.name = 'SilentEnd'
+  }
+}
+
+/** Does what a method asks for; where that goes wrong and nobody is to blame yet, it is the method. */
+export function blaming<T>(method: number, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    if (error instanceof AmqpException) error.method ??= method
+    throw error
+  }
+}
+
+/** 541, for properties that cannot be read. */
+export function unreadable(): AmqpException {
+  return new AmqpException(541, undefined, 0)
 }
 
 /** As RabbitMQ names a queue or an exchange in its texts. */

@@ -3,7 +3,7 @@
  * they leave as they came; only what the broker itself needs is looked into, one level deep.
  * Source: AMQP 0-9-1, section 4.2.5, and RabbitMQ's errata on the letters of types.
  */
-import { AmqpException } from './exceptions.ts'
+import { unreadable } from './exceptions.ts'
 
 /** A value: the letter of its type, and its bytes; those of strings, tables and arrays without the length before them. */
 export interface Field {
@@ -52,14 +52,13 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
 
 export const EMPTY_TABLE: FieldTable = new Map()
 
-/** @throws AmqpException (502) when lengths or types make no sense */
+/** @throws AmqpException (541) when lengths or types make no sense */
 export function readTable(bytes: Buffer): FieldTable {
   if (bytes.length === 0) return EMPTY_TABLE
   const table = new Map<string, Field>()
   for (let at = 0; at < bytes.length;) {
     const nameEnd = at + 1 + (bytes[at] ?? 0)
-    if (nameEnd >= bytes.length) throw malformed()
-    const { field, end } = readField(bytes, nameEnd)
+    const { field, end } = soundField(bytes, nameEnd)
     table.set(bytes.toString('latin1', at + 1, nameEnd), field)
     at = end
   }
@@ -68,54 +67,58 @@ export function readTable(bytes: Buffer): FieldTable {
 
 /**
  * Reads a table to its depths, and keeps nothing. Without recursion: a frame has room for some thousand levels.
- * @throws AmqpException (502) when lengths or types make no sense, or a number is none
+ * @returns whether lengths and types make sense, and each number is one
  */
-export function checkTable(bytes: Buffer): void {
+export function isTable(bytes: Buffer): boolean {
   const open: Field[] = [{ type: 'F', bytes }]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     for (let at = 0; at < next.bytes.length;) {
       if (next.type === 'F') at += 1 + (next.bytes[at] ?? 0)
-      const { field, end } = readField(next.bytes, at)
+      const read = readField(next.bytes, at)
+      if (read === undefined) return false
+      const { field, end } = read
       if (field.type === 'F' || field.type === 'A') open.push(field)
-      const isNumber = (field.type !== 'f' && field.type !== 'd') || Number.isFinite(floatIn(field))
-      if (!isNumber) throw malformed()
+      if ((field.type === 'f' || field.type === 'd') && !Number.isFinite(floatIn(field))) return false
       at = end
     }
   }
+  return true
 }
 
 function floatIn({ type, bytes }: Field): number {
   return type === 'd' ? bytes.readDoubleBE() : bytes.readFloatBE()
 }
 
-/** @throws AmqpException (502) */
+/** @throws AmqpException (541) */
 export function readArray(bytes: Buffer): readonly Field[] {
   const fields: Field[] = []
   for (let at = 0; at < bytes.length;) {
-    const { field, end } = readField(bytes, at)
+    const { field, end } = soundField(bytes, at)
     fields.push(field)
     at = end
   }
   return fields
 }
 
-function readField(bytes: Buffer, at: number): { field: Field; end: number } {
+/** @returns undefined when length or type make no sense */
+function readField(bytes: Buffer, at: number): { field: Field; end: number } | undefined {
   const type = String.fromCharCode(bytes[at] ?? 0)
   let start = at + 1
   let length = SIZES[type]
   if (LONG.includes(type)) {
-    if (start + 4 > bytes.length) throw malformed()
+    if (start + 4 > bytes.length) return undefined
     length = bytes.readUInt32BE(start)
     start += 4
   }
-  if (length === undefined) throw malformed()
+  if (length === undefined || start + length > bytes.length) return undefined
   const end = start + length
-  if (end > bytes.length) throw malformed()
   return { field: { type, bytes: bytes.subarray(start, end) }, end }
 }
 
-function malformed(): AmqpException {
-  return new AmqpException(502, 'a table cannot be read')
+function soundField(bytes: Buffer, at: number): { field: Field; end: number } {
+  const read = readField(bytes, at)
+  if (read === undefined) throw unreadable()
+  return read
 }
 
 /** The bytes of a table, without the length before them. */

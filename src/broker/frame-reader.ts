@@ -1,6 +1,6 @@
 /** Cuts the bytes of a connection into frames. Source: AMQP 0-9-1, section 4.2.3. */
 import { AmqpException } from './exceptions.ts'
-import { FRAME_END, FRAME_OVERHEAD } from './writer.ts'
+import { FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, FRAME_OVERHEAD } from './writer.ts'
 
 export interface Frame {
   readonly type: number
@@ -8,8 +8,16 @@ export interface Frame {
   readonly payload: Buffer
 }
 
+/** The least that a payload of a type has; of a heartbeat, the most. */
+const LEAST_BYTES: ReadonlyMap<number, number> = new Map([
+  [FRAME_METHOD, 4],
+  [FRAME_HEADER, 12],
+  [FRAME_BODY, 0],
+  [FRAME_HEARTBEAT, 0],
+])
+
 export class FrameReader {
-  /** Bytes of the whole frame, at most. */
+  /** Bytes of a payload, at most. RabbitMQ does not count the 8 of the frame around it. */
   maxSize: number
   #chunks: Buffer[] = []
   #held = 0
@@ -33,29 +41,29 @@ export class FrameReader {
 
   /**
    * The next frame, once it is there as a whole.
-   * @throws AmqpException (501) when it is too large or does not end where it should
+   * @throws AmqpException (501) when it is too large, of no known type, or does not end where it should
    */
   next(): Frame | undefined {
     if (this.#held < 7) return undefined
     const first = this.#chunks[0]
     const head = first !== undefined && first.length >= 7 ? first : this.#joined()
-    const size = head.readUInt32BE(3)
-    const type = head.readUInt8(0)
-    if (size + FRAME_OVERHEAD > this.maxSize)
-      throw new AmqpException(
-        501,
-        `type ${type}, first 16 octets = ${shownOctets(head.subarray(7, 23))}: {frame_too_large,${size},${this.maxSize - FRAME_OVERHEAD}}`,
-      )
+    const [type, channel, size] = [head.readUInt8(0), head.readUInt16BE(1), head.readUInt32BE(3)]
+    if (size > this.maxSize) {
+      // where the next frame would begin nobody knows
+      this.#keep(Buffer.alloc(0))
+      const problem = `{frame_too_large,${size},${this.maxSize - FRAME_OVERHEAD}}`
+      throw frameError({ type, channel, payload: Buffer.alloc(0) }, problem)
+    }
     const whole = size + FRAME_OVERHEAD
     if (this.#held < whole) return undefined
     const bytes = this.#joined()
-    if (bytes[whole - 1] !== FRAME_END)
-      throw new AmqpException(
-        501,
-        `type ${type}, first 16 octets = ${shownOctets(bytes.subarray(7, 23))}: {invalid_frame_end_marker,${bytes[whole - 1]}}`,
-      )
     this.#keep(bytes.subarray(whole))
-    return { type, channel: bytes.readUInt16BE(1), payload: bytes.subarray(7, whole - 1) }
+    const frame = { type, channel, payload: bytes.subarray(7, whole - 1) }
+    const end = bytes[whole - 1]
+    if (end !== FRAME_END) throw frameError(frame, `{invalid_frame_end_marker,${end}}`)
+    const least = LEAST_BYTES.get(type) ?? Infinity
+    if (size < least || (type === FRAME_HEARTBEAT && size > 0)) throw frameError(frame, 'unknown_frame')
+    return frame
   }
 
   #joined(): Buffer {
@@ -72,6 +80,36 @@ export class FrameReader {
   }
 }
 
+function frameError(frame: Frame, problem: string): AmqpException {
+  return new AmqpException(501, `${shownFrame(frame)}: ${problem}`, 0)
+}
+
+/** 505, for a frame that has no place where it came. */
+export function unexpectedFrame(frame: Frame): AmqpException {
+  return new AmqpException(505, shownFrame(frame), 0)
+}
+
+function shownFrame({ type, payload }: Frame): string {
+  const part = payload.length > 16 ? 'first 16' : 'all'
+  return `type ${type}, ${part} octets = ${shownOctets(payload.subarray(0, 16))}`
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\b': '\\b',
+  '\t': '\\t',
+  '\n': '\\n',
+  '\v': '\\v',
+  '\f': '\\f',
+  '\r': '\\r',
+  '\u001b': '\\e',
+  '"': '\\"',
+  '\\': '\\\\',
+}
+
+/** As Erlang shows bytes: those that could be a text as one. */
 function shownOctets(bytes: Buffer): string {
-  return `<<${[...bytes].join(',')}>>`
+  const text = bytes.toString('latin1')
+  // oxlint-disable-next-line no-control-regex -- they are among what Erlang takes for text
+  if (!/^[\b\t\n\v\f\r\u001b -~\u00a0-\u00ff]+$/.test(text)) return `<<${bytes.join(',')}>>`
+  return `<<"${Array.from(text, (letter) => ESCAPES[letter] ?? letter).join('')}">>`
 }

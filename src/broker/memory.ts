@@ -1,13 +1,16 @@
 /** How much the messages take; above the limit, connections that publish are held up until there is room again. */
 export class Memory {
   readonly #limit: number
-  readonly #onAlarm: (on: boolean) => void
+  readonly #onRoom: () => void
   #used = 0
 
-  /** @param limit in bytes */
-  constructor(limit: number, onAlarm: (on: boolean) => void) {
+  /**
+   * @param limit in bytes
+   * @param onRoom the alarm is over
+   */
+  constructor(limit: number, onRoom: () => void) {
     this.#limit = limit
-    this.#onAlarm = onAlarm
+    this.#onRoom = onRoom
   }
 
   get alarm(): boolean {
@@ -22,6 +25,6 @@ export class Memory {
   add(bytes: number): void {
     const before = this.alarm
     this.#used += bytes
-    if (this.alarm !== before) this.#onAlarm(this.alarm)
+    if (before && !this.alarm) this.#onRoom()
   }
 }

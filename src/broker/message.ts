@@ -1,9 +1,9 @@
 /** A message as the broker keeps it: its properties stay the bytes that came, unless a dead letter has to say more. */
-import { AmqpException } from './exceptions.ts'
+import { AmqpException, unreadable } from './exceptions.ts'
 import {
-  checkTable,
   type FieldTable,
   EMPTY_TABLE,
+  isTable,
   readArray,
   readTable,
   textIn,
@@ -53,7 +53,7 @@ const VALUES: readonly (readonly [flag: number, kind: 'short string' | 'table' |
 ]
 const USER_ID = 0x0010
 
-/** @throws AmqpException (502) when they cannot be read */
+/** @throws AmqpException (541) when they cannot be read */
 export function readKnown(properties: Buffer): KnownProperties {
   const values = valuesOf(properties)
   const headers = values.get(HEADERS)?.subarray(4)
@@ -65,10 +65,10 @@ export function readKnown(properties: Buffer): KnownProperties {
   }
 }
 
-/** @throws AmqpException (502) when they, or the headers in any depth, cannot be read */
+/** @throws AmqpException (541) when they, or the headers in any depth, cannot be read */
 export function checkProperties(properties: Buffer): void {
   const headers = valuesOf(properties).get(HEADERS)?.subarray(4)
-  if (headers !== undefined) checkTable(headers)
+  if (headers !== undefined && !isTable(headers)) throw unreadable()
 }
 
 /** The same properties with other headers. */
@@ -108,10 +108,12 @@ function valuesOf(properties: Buffer): ReadonlyMap<number, Buffer> {
   const reader = new Reader(properties)
   const flags = reader.uint16()
   const values = new Map<number, Buffer>()
-  if ((flags & 0x0003) !== 0) throw new AmqpException(540, 'property flags beyond the first 16 bits')
+  // it says that more flags follow; AMQP has none
+  if ((flags & 0x0001) !== 0) throw unreadable()
   for (const [flag, kind] of VALUES) {
     if ((flags & flag) === 0) continue
     values.set(flag, reader.value(kind))
   }
+  if (!reader.isAtEnd) throw unreadable()
   return values
 }

@@ -1,7 +1,8 @@
 /** Reads the elementary values of AMQP from the payload of a frame, from its start to its end and no further. */
-import { AmqpException } from './exceptions.ts'
+import { unreadable } from './exceptions.ts'
 import { type FieldTable, readTable } from './field-table.ts'
 
+/** Its errors are 541 (INTERNAL_ERROR): what can end too early in another way is checked before. */
 export class Reader {
   readonly #bytes: Buffer
   #at = 0
@@ -22,8 +23,8 @@ export class Reader {
     return this.#bytes.readUInt32BE(this.#pass(4))
   }
 
-  uint64(): number {
-    return Number(this.#bytes.readBigUInt64BE(this.#pass(8)))
+  uint64(): bigint {
+    return this.#bytes.readBigUInt64BE(this.#pass(8))
   }
 
   /** Up to 255 bytes, one character each. */
@@ -63,6 +64,10 @@ export class Reader {
     return this.#part(this.#bytes.length - this.#at)
   }
 
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.length
+  }
+
   #part(length: number): Buffer {
     const start = this.#pass(length)
     return this.#bytes.subarray(start, start + length)
@@ -70,8 +75,7 @@ export class Reader {
 
   #pass(length: number): number {
     const start = this.#at
-    if (start + length > this.#bytes.length)
-      throw new AmqpException(502, `a value ends ${start + length - this.#bytes.length} bytes behind its frame`)
+    if (start + length > this.#bytes.length) throw unreadable()
     this.#at = start + length
     return start
   }

@@ -138,7 +138,20 @@ export class VirtualHost implements QueueHost {
    */
   publish(message: Message, keys: readonly string[]): Published {
     const queues = this.#queuesFor(message.exchange, keys)
-    return { queues: queues.length, kept: this.#publishTo(queues, message) }
+    return this.buryingAfter(() => ({ queues: queues.length, kept: this.#publishTo(queues, message) }))
+  }
+
+  /** Does this; what dies of it goes on its way when it is done as a whole, as where queues do their work each on its own. */
+  buryingAfter<T>(act: () => T): T {
+    if (this.#burying) return act()
+    this.#burying = true
+    try {
+      return act()
+    } finally {
+      for (let next = this.#dead.shift(); next !== undefined; next = this.#dead.shift())
+        this.#publishTo(next.queues, next.message)
+      this.#burying = false
+    }
   }
 
   readonly deadLetter = ({ queue, message }: QueueEntry, reason: DeathReason): void => {
@@ -154,12 +167,7 @@ export class VirtualHost implements QueueHost {
     const keys = [letter.routingKey, ...keysIn(readKnown(letter.properties).headers, 'CC')]
     const queues = this.#queuesFor(deadLetterExchange, keys)
     const open = reason === 'rejected' ? queues : queues.filter(({ name }) => !goesInCircles(letter, name))
-    this.#dead.push({ message: letter, queues: open })
-    if (this.#burying) return
-    this.#burying = true
-    for (let next = this.#dead.shift(); next !== undefined; next = this.#dead.shift())
-      this.#publishTo(next.queues, next.message)
-    this.#burying = false
+    this.buryingAfter(() => this.#dead.push({ message: letter, queues: open }))
   }
 
   setPolicy(policy: Policy): void {

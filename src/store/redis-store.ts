@@ -8,6 +8,7 @@ import { InvalidSettingError, StoreBusyError, StoreError } from '../errors.ts'
 import { checkOptions, checkWholeMs, describe } from '../options.ts'
 import { checkCreate, checkKey, ttlOf } from './check.ts'
 import { Redis, type RedisOptions } from './redis.ts'
+import { POP_ALL, RELEASE, type Script, SET_ALL, STORE_AND_RELEASE } from './scripts.ts'
 import {
   DEFAULT_LOCK_MS,
   DEFAULT_TTL_MS,
@@ -19,25 +20,6 @@ import {
 
 /** How a store on Redis works, and where it is. */
 export interface RedisStoreOptions extends StoreOptions, RedisOptions {}
-
-/** KEYS: the keys. ARGV: the time to live, and a value for each key. */
-const SET_ALL = `for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1]) end`
-/** KEYS: the keys. */
-const POP_ALL = `local values = redis.call('MGET', unpack(KEYS))
-for _, value in ipairs(values) do if not value then return false end end
-redis.call('DEL', unpack(KEYS))
-return values`
-/** KEYS: the key, its lock. ARGV: the value, its time to live, the token of the lock. What is there already stays. */
-const STORE_AND_RELEASE = `local value = redis.call('GET', KEYS[1])
-if not value then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  value = ARGV[1]
-end
-if redis.call('GET', KEYS[2]) == ARGV[3] then redis.call('DEL', KEYS[2]) end
-return value`
-/** KEYS: the lock. ARGV: its token. */
-const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`
 
 const TLS_NAMES = ['ca', 'cert', 'key', 'passphrase', 'servername']
 
@@ -62,8 +44,8 @@ export function createTempStore(options: RedisStoreOptions): TempStore {
     checkKey(key)
     return namespace + key
   }
-  const evaluate = (script: string, keys: readonly string[], ...args: (string | Buffer)[]): Promise<unknown> =>
-    redis.run('EVAL', script, String(keys.length), ...keys, ...args)
+  const evaluate = (script: Script, keys: readonly string[], ...args: (string | Buffer)[]): Promise<unknown> =>
+    redis.run('EVAL', script.lua, String(keys.length), ...keys, ...args)
   const peek = async (key: string): Promise<unknown> => valueOf(await redis.run('GET', nameOf(key)))
 
   const create = async (

@@ -9,7 +9,7 @@ export interface RedisOptions {
   /**
    * `redis://user:password@host:6379/0`, or `rediss://` for TLS; the path is the number of the database. With `sentinel` its host
    * and port do not count.
-   * @default 'redis://localhost:6379'
+   * @default process.env.EVENTAIL_REDIS_URL, unless there is `sentinel`; else 'redis://localhost:6379'
    */
   readonly url?: string
   /** Where the Sentinels of a group are, in the place of a server. @default a single server */
@@ -230,19 +230,20 @@ function textOf(error: unknown): string {
 }
 
 /** @throws InvalidSettingError that never holds the URL, which may have a password in it */
-function addressOf({ url = 'redis://localhost:6379', sentinel }: RedisOptions): Address {
+function addressOf({ url: given, sentinel }: RedisOptions): Address {
+  const ofEnvironment =
+    given === undefined && sentinel === undefined ? process.env['EVENTAIL_REDIS_URL'] || undefined : undefined
+  const setting = ofEnvironment === undefined ? 'url of the store' : 'EVENTAIL_REDIS_URL'
+  const url = given ?? ofEnvironment ?? 'redis://localhost:6379'
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed === undefined || !/^rediss?:$/.test(parsed.protocol))
     throw new InvalidSettingError(
-      'url of the store',
+      setting,
       'is not a URL like redis://user:password@host:6379/0; percent-encode special characters (/ @ : %) in user and password',
     )
   const database = parsed.pathname.replace(/^\//, '')
   if (!/^\d{0,5}$/.test(database))
-    throw new InvalidSettingError(
-      'url of the store',
-      'the path must be the number of a database, as in redis://localhost:6379/0',
-    )
+    throw new InvalidSettingError(setting, 'the path must be the number of a database, as in redis://localhost:6379/0')
   if (sentinel !== undefined && (sentinel.name === '' || sentinel.nodes.length === 0))
     throw new InvalidSettingError('sentinel', 'needs the name of the group, and one node at least')
   const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost'

@@ -2,7 +2,8 @@
  * What tests of the bus are given: a virtual host of the file's own on a real broker, and a probe in it.
  *
  * With EVENTAIL_AMQP_URL the virtual host is the one of that URL, and tests that need to command the broker are skipped. With
- * EVENTAIL_TEST_USER=least-privilege `url` is that of a user who may do no more than a service must.
+ * EVENTAIL_TEST_BROKER=development it is the development broker. With EVENTAIL_TEST_USER=least-privilege `url` is that of a user
+ * who may do no more than a service must.
  */
 import { randomUUID } from 'node:crypto'
 import { test as base, inject } from 'vitest'
@@ -33,6 +34,9 @@ const vhost = `test-${randomUUID()}`
 /** Whether the tests run as a user who may do no more than a service must. */
 export const isLimited = process.env['EVENTAIL_TEST_USER'] === 'least-privilege'
 if (isLimited) process.env['EVENTAIL_DECLARE'] = 'queues'
+
+/** Whether the tests run on the development broker. It has one user, who may do everything, and no quorum queues: tests of those are left out. */
+export const isDevelopmentBroker = process.env['EVENTAIL_TEST_BROKER'] === 'development'
 
 /** The URL of a user with the permissions of a service that declares its queues, whatever its name. */
 async function limitedUrl(ownerUrl: string, management: Management): Promise<string> {

@@ -33,7 +33,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   if (process.env['EVENTAIL_TEST_BROKER'] === 'development') {
     const broker = await DevBroker.start({ managementPort: 0 })
-    project.provide('brokerUrl', broker.url)
+    project.provide('brokerUrl', `amqp://${broker.host}:${broker.port}`)
     project.provide('managementUrl', broker.managementUrl ?? '')
     return () => broker.close()
   }

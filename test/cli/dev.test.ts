@@ -109,6 +109,35 @@ plain(
 )
 
 plain(
+  'services share the store that is started beside the broker',
+  async () => {
+    const share = `import { createTempStore } from 'eventail/store'
+      const store = createTempStore({ namespace: 'shared:' })`
+    write(
+      'keeper.mjs',
+      `import { defineService, onCommand } from 'eventail'
+       ${share}
+       const keep = async ({ payload }) => { await store.set('kept', payload) }
+       await defineService({ name: 'keeper', handlers: [onCommand('keeper.Keep', keep)] }).run()`,
+    )
+    write(
+      'finder.mjs',
+      `import { defineService, onResult } from 'eventail'
+       ${share}
+       const find = async ({ publish }) => { await publish('Found', await store.pop('kept')) }
+       await defineService({ name: 'finder', handlers: [onResult('KeepResult', find)],
+         hooks: { onReady: ({ sendCommand }) => sendCommand('keeper.Keep', { pony: 1 }) } }).run()`,
+    )
+    await using running = dev('keeper.mjs', 'finder.mjs', '--port', '0')
+    await shows(running, / event +finder +Found +\{"pony":1\}/)
+    expect(running.stdout).toMatch(
+      /^ {2}A store for createTempStore, in memory too, is on redis:\/\/127\.0\.0\.1:\d+\.$/m,
+    )
+  },
+  60_000,
+)
+
+plain(
   'a service is started again when it is saved, in place or by another file; one that was not saved is left alone',
   async () => {
     write('one.mjs', teller('one', 'v1'))

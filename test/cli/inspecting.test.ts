@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineService, onEvent } from 'eventail'
 import { expect, inject } from 'vitest'
-import { test } from '../bus/bus.ts'
+import { isDevelopmentBroker, test } from '../bus/bus.ts'
 import { bury, dig, drain } from '../dead-letter/letters.ts'
 import { Eventail, eventail, objectsOf } from './eventail.ts'
 
@@ -148,24 +148,26 @@ test('looking at five thousand letters again and again leaves all of them where 
   expect(bodies).toEqual(Array.from({ length: count }, (_, n) => String(n)))
 }, 60_000)
 
-test('a quorum queue with a delivery limit is looked at only when forced: each look counts', async ({
-  url,
-  probe,
-  management: _api,
-}) => {
-  const api = ['--management-url', inject('managementUrl')]
-  await probe.declareQueue('counted', { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 1 } })
-  await probe.publish({ routingKey: 'counted', body: 1 })
-  for (const command of ['inspect-queue', 'dead', 'resurrect'])
-    await expect
-      .poll(async () => eventail(url, [command, 'counted', ...api]), { timeout: 10_000 })
-      .toMatchObject({
-        code: 1,
-        stdout: '',
-        stderr: expect.stringContaining('a quorum queue with a delivery limit of 1'),
-      })
-  expect(await eventail(url, ['inspect-queue', 'counted', ...api, '--force'])).toMatchObject({ code: 0 })
-})
+test.skipIf(isDevelopmentBroker)(
+  'a quorum queue with a delivery limit is looked at only when forced: each look counts',
+  async ({ url, probe, management: _api }) => {
+    const api = ['--management-url', inject('managementUrl')]
+    await probe.declareQueue('counted', {
+      durable: true,
+      arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 1 },
+    })
+    await probe.publish({ routingKey: 'counted', body: 1 })
+    for (const command of ['inspect-queue', 'dead', 'resurrect'])
+      await expect
+        .poll(async () => eventail(url, [command, 'counted', ...api]), { timeout: 10_000 })
+        .toMatchObject({
+          code: 1,
+          stdout: '',
+          stderr: expect.stringContaining('a quorum queue with a delivery limit of 1'),
+        })
+    expect(await eventail(url, ['inspect-queue', 'counted', ...api, '--force'])).toMatchObject({ code: 0 })
+  },
+)
 
 test('dead refuses the live queue of a service, and passes it over among others', async ({ url, probe }) => {
   await probe.declareQueue('alive.events')

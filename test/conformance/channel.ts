@@ -50,6 +50,18 @@ export class Channel {
     return event
   }
 
+  /** What the broker has said of its own accord up to now. */
+  async heard(): Promise<readonly Frame[]> {
+    const all: Frame[] = []
+    while (this.events.size > 0) {
+      const event = await this.events.take('anything', () => true)
+      const { method, ...fields } = event
+      this.#transcript.add(this.label, `was told ${method}`, fields)
+      all.push(event)
+    }
+    return all
+  }
+
   /** The bodies of as many deliveries. */
   async bodies(count: number): Promise<string[]> {
     const bodies: string[] = []
@@ -78,6 +90,21 @@ export class Channel {
     const nacked = await this.#confirms()
     this.#transcript.add(this.label, `was told of ${wanted.join()}: confirmed, but not ${nacked.join() || 'none'}`)
     return nacked
+  }
+
+  /** Publishes until the broker has said something to the connection, which may take more than one publish. */
+  async sendUntil(told: Events, queue: string): Promise<void> {
+    while (told.size === 0) {
+      this.#published += 1
+      this.#unconfirmed.add(this.#published)
+      await this.#peer.request(this.label, 'basic.publish', { routing_key: queue, body: 'held up' })
+      await delay(20)
+    }
+  }
+
+  /** Waits until all that was published is confirmed, however much that is. */
+  async allConfirmed(): Promise<void> {
+    expect(await this.#confirms()).toEqual([])
   }
 
   async #confirms(): Promise<readonly number[]> {
@@ -120,6 +147,12 @@ export class Channel {
   /** How many messages wait in a queue, and how many consumers it has. */
   async counts(queue: string): Promise<[messages: number, consumers: number]> {
     const answer = await this.do('queue.declare', { queue, passive: true })
+    return [Number(answer.message_count), Number(answer.consumer_count)]
+  }
+
+  /** The same, of which the transcript says nothing. */
+  async countsInPassing(queue: string): Promise<[messages: number, consumers: number]> {
+    const answer = await this.#peer.request(this.label, 'queue.declare', { queue, passive: true })
     return [Number(answer.message_count), Number(answer.consumer_count)]
   }
 

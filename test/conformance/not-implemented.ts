@@ -11,4 +11,7 @@ export const NOT_IMPLEMENTED = {
   directReplyTo: 'direct reply-to',
 } as const
 
+/** RabbitMQ speaks it as well; the development broker answers with the protocol header of AMQP 0-9-1. */
+export const OLD_PROTOCOL = 'AMQP 0-8'
+
 export type NotImplemented = keyof typeof NOT_IMPLEMENTED

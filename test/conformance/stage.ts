@@ -144,7 +144,8 @@ export class Link {
 
   async next(method: 'connection.blocked' | 'connection.unblocked'): Promise<Frame> {
     const event = await this.events.take(method, (one) => one.method === method)
-    this.#transcript.add(this.#label, `was told ${method}`)
+    const { method: told, ...fields } = event
+    this.#transcript.add(this.#label, `was told ${told}`, fields)
     return event
   }
 

@@ -2,19 +2,25 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidSettingError, StoreBusyError, StoreError } from 'eventail'
 import { createMemoryStore, createTempStore, type StoreOptions, type TempStore } from 'eventail/store'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type RedisServer, startRedis, startSentinel } from '../../dev/redis.mjs'
 import { Python } from '../bus/python.ts'
 import { gate } from '../bus/watched.ts'
+import { StoreServer } from '../../src/store-server/store-server.ts'
 
 const STORE_PY = new URL('peers/store.py', import.meta.url)
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
 
 let redis: RedisServer
+let development: StoreServer
 beforeAll(async () => {
   redis = await startRedis()
+  development = await StoreServer.start()
 })
-afterAll(() => redis.dispose())
+afterAll(async () => {
+  await redis.dispose()
+  await development.close()
+})
 
 let spaces = 0
 /** A namespace that nobody else uses. */
@@ -24,8 +30,8 @@ function namespace(): string {
 }
 
 /** A store in Python, and a way to have it do something. */
-function pythonStore(space: string): { python: Python; ask: (order: object) => Promise<unknown> } {
-  const python = Python.start(STORE_PY, redis.url, space)
+function pythonStore(url: string, space: string): { python: Python; ask: (order: object) => Promise<unknown> } {
+  const python = Python.start(STORE_PY, url, space)
   return {
     python,
     ask: async (order) => {
@@ -35,9 +41,17 @@ function pythonStore(space: string): { python: Python; ask: (order: object) => P
   }
 }
 
+const servers: readonly [string, () => string][] = [
+  ['Redis', () => redis.url],
+  ['the development store', () => development.url],
+]
+
 const implementations: readonly [string, (options: StoreOptions) => TempStore][] = [
   ['in memory', (options) => createMemoryStore(options)],
-  ['on Redis', (options) => createTempStore({ ...options, url: redis.url })],
+  ...servers.map(([name, url]): [string, (options: StoreOptions) => TempStore] => [
+    `on ${name}`,
+    (options) => createTempStore({ ...options, url: url() }),
+  ]),
 ]
 
 describe.each(implementations)('a store %s', (_name, create) => {
@@ -200,11 +214,11 @@ describe.each(implementations)('a store %s', (_name, create) => {
   })
 })
 
-describe('with Python', () => {
+describe.each(servers)('with Python, on %s', (_name, url) => {
   test('keys, values and times to live are the same, both ways', async () => {
     const space = namespace()
-    await using store = createTempStore({ namespace: space, url: redis.url })
-    const { ask } = pythonStore(space)
+    await using store = createTempStore({ namespace: space, url: url() })
+    const { ask } = pythonStore(url(), space)
     const values: readonly [unknown, string][] = [
       [{ who: 'Ädä', n: [1, -2, 1.5, null, true] }, 'a26377686f65c38464c3a4616e850121fb3ff8000000000000f6f5'],
       [0, '00'],
@@ -223,10 +237,37 @@ describe('with Python', () => {
     expect(await ask({ do: 'get', key: 'bytes' })).toMatchObject({ raw: null })
   })
 
+  test('what one leaves the other takes, one value or all or none', async () => {
+    const space = namespace()
+    await using store = createTempStore({ namespace: space, url: url() })
+    const { ask } = pythonStore(url(), space)
+    await store.mset({ a: 1, b: null, c: 'three' })
+    expect(await ask({ do: 'pop', key: 'c' })).toBe('three')
+    expect(await ask({ do: 'pop', key: 'c' })).toBeNull()
+    expect(await ask({ do: 'mpop', keys: ['a', 'c', 'b'] })).toBeNull()
+    expect(await ask({ do: 'mpop', keys: ['a', 'b'] })).toEqual([1, null])
+    expect(await store.peek('a')).toBeUndefined()
+    await ask({ do: 'mset', values: { d: 4, e: false } })
+    expect(await ask({ do: 'get', key: 'd' })).toMatchObject({ value: 4, ttl: -1 })
+    expect(await store.mpop(['e', 'd'])).toEqual([false, 4])
+  })
+
+  test("a lock in Python lasts longer when it is told to, while it is its owner's", async () => {
+    const space = namespace()
+    await using locks = createTempStore({ namespace: '', url: url() })
+    const { ask } = pythonStore(url(), space)
+    expect(await ask({ do: 'lock', key: `${space}a`, timeout: 1_000 })).toBe(true)
+    expect(await ask({ do: 'extend', key: `${space}a`, seconds: 9_000 })).toBeCloseTo(10_000_000, -6)
+    expect(await ask({ do: 'reacquire', key: `${space}a` })).toBeCloseTo(1_000_000, -6)
+    await locks.set(`${space}a_lock`, 'of somebody else')
+    for (const order of [{ do: 'extend', seconds: 9_000 }, { do: 'reacquire' }, { do: 'release' }])
+      expect(await ask({ ...order, key: `${space}a` })).toBe('LockNotOwnedError')
+  })
+
   test('a lock of one holds off the other, and neither releases what it has lost', async () => {
     const space = namespace()
-    await using store = createTempStore({ namespace: space, url: redis.url })
-    const { python, ask } = pythonStore(space)
+    await using store = createTempStore({ namespace: space, url: url() })
+    const { python, ask } = pythonStore(url(), space)
     // theirs holds off ours
     expect(await ask({ do: 'lock', key: `${space}a`, timeout: 30 })).toBe(true)
     let created = false
@@ -336,6 +377,29 @@ test('a fail-over of a group with Sentinel loses no call for good, and no value 
   await store.set('after', 1)
   expect(await onReplica.peek('after')).toBe(1)
 }, 60_000)
+
+test('EVENTAIL_REDIS_URL says where Redis is, unless options do', async () => {
+  try {
+    vi.stubEnv('EVENTAIL_REDIS_URL', `${redis.url}/5`)
+    await using fifth = createTempStore({ namespace: 'env:' })
+    await using zero = createTempStore({ namespace: 'env:', url: redis.url })
+    await using fifthByUrl = createTempStore({ namespace: 'env:', url: `${redis.url}/5` })
+    await fifth.set('k', 5)
+    expect(await zero.peek('k')).toBeUndefined()
+    expect(await fifthByUrl.peek('k')).toBe(5)
+    vi.stubEnv('EVENTAIL_REDIS_URL', 'http://me:canary@host')
+    const wrong = () => createTempStore({ namespace: 'env:' })
+    expect(wrong).toThrow(/^EVENTAIL_REDIS_URL: is not a URL like redis:/)
+    expect(wrong).not.toThrow('canary')
+    const sentinel = { name: 'group', nodes: [{ host: '127.0.0.1', port: 1 }] }
+    await createTempStore({ namespace: 'env:', sentinel }).close()
+    // an empty one is none
+    vi.stubEnv('EVENTAIL_REDIS_URL', '')
+    await createTempStore({ namespace: 'env:' }).close()
+  } finally {
+    vi.unstubAllEnvs()
+  }
+})
 
 test('a wrong URL, group or option is refused, without what may be a password', () => {
   const make = (options: object) => () => createTempStore({ namespace: 'x:', ...options })

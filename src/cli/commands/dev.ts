@@ -134,7 +134,12 @@ function aboutBus(bus: DevelopmentBus, { colours }: Terminal): readonly string[]
   const exports = [
     ...(bus.url.endsWith(`:${DEFAULT_PORT}`) ? [] : [`export EVENTAIL_AMQP_URL=${bus.url}`]),
     ...(bus.isManagementWhereExpected ? [] : [`export EVENTAIL_MANAGEMENT_URL=${bus.managementUrl}`]),
+    ...(bus.isStoreWhereExpected ? [] : [`export EVENTAIL_REDIS_URL=${bus.storeUrl}`]),
   ]
+  const store =
+    bus.storeUrl === undefined
+      ? 'Stores are on the Redis of EVENTAIL_REDIS_URL.'
+      : `A store for createTempStore, in memory too, is on ${bus.storeUrl}.`
   return [
     paint(colours, 'bold', `development broker on ${bus.url}`),
     '  It does what RabbitMQ does, but in memory: when it ends, all that is on it is gone (docs/development-broker.md).',
@@ -142,6 +147,7 @@ function aboutBus(bus: DevelopmentBus, { colours }: Terminal): readonly string[]
       ? ['  Other services, and the command line (eventail services, doctor, send-command…), find it by themselves.']
       : ['  For other services, and the command line (eventail services, doctor, send-command…):']),
     ...exports.map((line) => `      ${line}`),
+    `  ${store}`,
     `  What fails twice goes to the queue ${DEAD_LETTER_QUEUE}: eventail dead, eventail resurrect ${DEAD_LETTER_QUEUE}`,
   ]
 }

@@ -230,6 +230,23 @@ export const consuming: readonly Scenario[] = [
     },
   },
   {
+    title: 'what a consumer had makes room, when it is settled, for the next one of its tag',
+    play: async (stage) => {
+      const channel = await stage.channel({ confirm: true })
+      const queue = await channel.declare(stage.name('q'))
+      await channel.do('basic.qos', { prefetch_count: 1 })
+      await channel.do('basic.consume', { queue, consumer_tag: 'c' })
+      await fill(channel, queue, 3)
+      expect(await channel.bodies(1)).toEqual(['1'])
+      await channel.do('basic.cancel', { consumer_tag: 'c' })
+      await channel.do('basic.consume', { queue, consumer_tag: 'c' })
+      expect(await channel.bodies(1)).toEqual(['2'])
+      await channel.hearsNothing(queue)
+      await channel.do('basic.ack', { delivery_tag: 1 })
+      expect(await channel.bodies(1)).toEqual(['3'])
+    },
+  },
+  {
     title: 'cancelling a consumer that there is not is no mistake',
     only: 'amqplib',
     play: async (stage) => {

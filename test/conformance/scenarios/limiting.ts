@@ -132,6 +132,28 @@ export const limiting: readonly Scenario[] = [
     },
   },
   {
+    title: 'what is given back at once comes to a full queue consumer by consumer, first what was fetched with get',
+    play: async (stage) => {
+      const channel = await stage.channel({ confirm: true })
+      const grave = await channel.declare(stage.name('grave'))
+      const dead = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': grave }
+      const queue = await channel.declare(stage.name('q'), { 'x-max-length': 2, ...dead })
+      await channel.do('basic.qos', { prefetch_count: 1 })
+      await channel.do('basic.consume', { queue, consumer_tag: 'c' })
+      await channel.send(queue, 'delivered')
+      await channel.bodies(1)
+      await channel.do('basic.cancel', { consumer_tag: 'c' })
+      await channel.send(queue, 'fetched')
+      await channel.confirmed()
+      await channel.do('basic.get', { queue })
+      await fill(channel, queue, 2)
+      await channel.do('basic.nack', { delivery_tag: 0, multiple: true, requeue: true })
+      await channel.until(grave, 2)
+      expect(bodies(await channel.drained(grave))).toEqual(['fetched', 'delivered'])
+      expect(bodies(await channel.drained(queue))).toEqual(['1', '2'])
+    },
+  },
+  {
     title: 'a queue of length 0 keeps nothing, and hands on to a consumer',
     play: async (stage) => {
       const channel = await stage.channel({ confirm: true })

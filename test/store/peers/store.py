@@ -18,6 +18,19 @@ def plain(value):
     return value
 
 
+def pop_all(server, keys):
+    def take(pipe):
+        values = pipe.mget(keys)
+        pipe.multi()
+        if None in values:
+            return None
+        pipe.delete(*keys)
+        return values
+
+    values = server.transaction(take, *keys, value_from_callable=True)
+    return None if values is None else [plain(cbor2.loads(raw)) for raw in values]
+
+
 def main(url, namespace):
     server = redis.Redis.from_url(url)
     held = {}
@@ -48,6 +61,20 @@ def main(url, namespace):
                     raw = cbor2.dumps(order["value"])
                     server.set(namespace + key, raw, ex=270000)
             answer = plain(cbor2.loads(raw))
+        elif do == "mset":
+            # theirs has no time to live
+            answer = server.mset({namespace + name: cbor2.dumps(value) for name, value in order["values"].items()})
+        elif do == "pop":
+            raw, _ = server.pipeline().get(namespace + key).delete(namespace + key).execute()
+            answer = None if raw is None else plain(cbor2.loads(raw))
+        elif do == "mpop":
+            answer = pop_all(server, [namespace + name for name in order["keys"]])
+        elif do in ("extend", "reacquire"):
+            try:
+                held[key].extend(order["seconds"]) if do == "extend" else held[key].reacquire()
+                answer = server.pttl(key + "_lock")
+            except redis.exceptions.LockError as error:
+                answer = type(error).__name__
         print(json.dumps(answer), flush=True)
 
 
