@@ -98,7 +98,10 @@ class RandomPlay {
     const byTopic = { exchange: this.#stage.name('x'), routing_key: this.#oneOf(KEYS) }
     const target = this.#random(3) === 0 ? byTopic : { routing_key: queue }
     const copies = this.#random(8) === 0 && this.#bindable.includes(target.routing_key)
-    const properties = copies ? { headers: { CC: [this.#oneOf(this.#bindable)] } } : {}
+    const properties = {
+      ...(copies ? { headers: { CC: [this.#oneOf(this.#bindable)] } } : {}),
+      ...(this.#random(6) === 0 ? { expiration: '0' } : {}),
+    }
     this.#published += 1
     const mandatory = this.#random(2) === 0
     await channel.do('basic.publish', { ...target, mandatory, body: String(this.#published), properties })
