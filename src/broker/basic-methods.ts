@@ -9,7 +9,7 @@ import { deliveryOf, shownMessage } from './hooks.ts'
 import type { Queue, QueueEntry } from './queue.ts'
 import { queueNamed } from './queue-methods.ts'
 import type { Reader } from './reader.ts'
-import { requeue } from './settling.ts'
+import { type Group, requeue } from './settling.ts'
 import { methodKey, MethodWriter } from './writer.ts'
 
 const BASIC = 60
@@ -166,14 +166,14 @@ function ack(channel: Channel, args: Reader): void {
   const tag = args.uint64()
   const multiple = args.bits()(0)
   const groups = channel.taken(tag, multiple)
-  const entries = groups.flat()
-  if (entries.some((entry) => askedOfAck(channel, entry) === 'drop-connection')) {
-    requeue(groups)
+  if (groups.flat().some(({ entry }) => askedOfAck(channel, entry) === 'drop-connection')) {
+    channel.settle(groups, requeue)
     channel.host.drop()
     return
   }
-  for (const entry of entries) entry.queue.settle(entry)
-  channel.fill()
+  channel.settle(groups, (group) => {
+    for (const { entry } of group) entry.queue.settle(entry)
+  })
 }
 
 function askedOfAck({ host }: Channel, entry: QueueEntry): 'drop-connection' | undefined {
@@ -191,20 +191,20 @@ function nack(channel: Channel, args: Reader): void {
   refused(channel, channel.taken(tag, bit(0)), bit(1))
 }
 
-function refused(channel: Channel, groups: readonly (readonly QueueEntry[])[], again: boolean): void {
-  if (again) requeue(groups)
-  else
-    for (const entry of groups.flat()) {
-      if (entry.queue.deleted) continue
-      entry.queue.settle(entry)
-      channel.host.vhost.deadLetter(entry, 'rejected')
-    }
-  channel.fill()
+function refused(channel: Channel, groups: readonly Group[], again: boolean): void {
+  channel.settle(groups, again ? requeue : (group) => buried(channel, group))
+}
+
+function buried({ host }: Channel, group: Group): void {
+  for (const { entry } of group) {
+    if (entry.queue.deleted) continue
+    entry.queue.settle(entry)
+    host.vhost.deadLetter(entry, 'rejected')
+  }
 }
 
 function recover(channel: Channel, args: Reader, answered: boolean): void {
   if (!args.bits()(0)) throw notImplemented('requeue=false')
-  channel.requeueAll()
   if (answered) channel.send(new MethodWriter(BASIC, 111))
-  channel.fill()
+  channel.requeueAll()
 }

@@ -13,7 +13,7 @@ import type { Frame } from './frame-reader.ts'
 import { argumentsIn, hasContent, knownMethod } from './method-arguments.ts'
 import type { Reader } from './reader.ts'
 import { contentFrames, FRAME_HEADER, FRAME_METHOD, frame, methodKey, MethodWriter } from './writer.ts'
-import { byConsumer, byQueue, requeue, type Unsettled } from './settling.ts'
+import { byConsumer, byQueue, type Group, requeue, type Unsettled } from './settling.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** What a channel needs of its connection. */
@@ -125,7 +125,9 @@ export class Channel {
     this.state = 'closed'
     for (const { consumer, queue } of this.subscriptions.values()) queue.remove(consumer)
     this.subscriptions.clear()
-    this.host.vhost.buryingAfter(() => requeue(byQueue(this.#takeAll())))
+    const all = byQueue([...this.#unsettled.values()])
+    this.#unsettled.clear()
+    this.host.vhost.buryingAfter(() => all.forEach(requeue))
   }
 
   /** A message that was published has its place in the order of confirms. @returns 0 without confirms */
@@ -197,15 +199,15 @@ export class Channel {
   }
 
   /**
-   * Takes deliveries out of those that are not settled.
+   * Takes deliveries out of those that are not settled. They are to be given to `settle`.
    * @throws AmqpException (406) when there is none of this tag
    */
-  taken(given: bigint, multiple: boolean): readonly (readonly QueueEntry[])[] {
+  taken(given: bigint, multiple: boolean): readonly Group[] {
     const tag = Number(given)
     const isKnown = this.#unsettled.has(tag) && BigInt(tag) === given
     if (!isKnown && !(multiple && tag === 0)) throw new AmqpException(406, `unknown delivery tag ${given}`)
     const tags = multiple ? [...this.#unsettled.keys()].filter((one) => tag === 0 || one <= tag) : [tag]
-    return byConsumer(tags.flatMap((one) => this.#take(one)))
+    return this.#take(tags)
   }
 
   /** The consumers may have room for more. */
@@ -216,8 +218,22 @@ export class Channel {
     }
   }
 
+  /** Settles one group after the other, with the room that this makes for its consumer; what the consumers may have together comes last. */
+  settle(groups: readonly Group[], each: (group: Group) => void): void {
+    for (const group of groups) {
+      for (const { consumer, entry } of group) {
+        const current = consumer && this.subscriptions.get(consumer.consumer.tag)
+        if (current?.queue === entry.queue) current.unsettled -= 1
+      }
+      group[0]?.entry.queue.consumers.roomAgain()
+      each(group)
+    }
+    for (const { consumer } of groups.flat()) if (consumer !== undefined) this.#unsettledOfConsumers -= 1
+    this.fill()
+  }
+
   requeueAll(): void {
-    requeue(byConsumer(this.#takeAll()))
+    this.settle(this.#take([...this.#unsettled.keys()]), requeue)
   }
 
   startConfirms(): void {
@@ -231,21 +247,14 @@ export class Channel {
     this.#unsettledOfConsumers += 1
   }
 
-  #take(tag: number): readonly Unsettled[] {
-    const held = this.#unsettled.get(tag)
-    if (held === undefined) return []
-    this.#unsettled.delete(tag)
-    const { consumer, entry } = held
-    if (consumer !== undefined) {
-      const current = this.subscriptions.get(consumer.consumer.tag)
-      if (current?.queue === entry.queue) current.unsettled -= 1
-      this.#unsettledOfConsumers -= 1
+  #take(tags: readonly number[]): readonly Group[] {
+    const taken: Unsettled[] = []
+    for (const tag of tags) {
+      const held = this.#unsettled.get(tag)
+      if (held !== undefined) taken.push(held)
+      this.#unsettled.delete(tag)
     }
-    return [held]
-  }
-
-  #takeAll(): readonly Unsettled[] {
-    return [...this.#unsettled.keys()].flatMap((tag) => this.#take(tag))
+    return byConsumer(taken)
   }
 
   #sendContent(method: MethodWriter, { message }: QueueEntry): void {

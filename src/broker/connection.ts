@@ -37,8 +37,10 @@ const HEARTBEAT_FRAME = frame(FRAME_HEARTBEAT, 0, Buffer.alloc(0))
 const PULSE_MS = 1_000
 /** How long a client may take to agree that the connection ends. */
 const CLOSE_MS = 3_000
-/** What may be written before the client has read it. */
+/** What may be written before the client has read it: then deliveries wait. */
 const MOST_UNREAD_BYTES = 4 * 1_024 * 1_024
+/** Then it can ask for nothing more. */
+const MOST_UNREAD_ANSWERS_BYTES = 4 * MOST_UNREAD_BYTES
 const [START_OK, TUNE_OK, OPEN, CLOSE, CLOSE_OK, UPDATE_SECRET] = [11, 31, 40, 50, 51, 70].map((id) =>
   methodKey(CONNECTION, id),
 )
@@ -56,7 +58,6 @@ export class Connection implements ChannelHost {
   user = ''
   frameMax = FRAME_MAX
   takesCancel = false
-  /** More is written than the client has read: it is told nothing more, and not listened to. */
   congested = false
   readonly #socket: Socket
   readonly #host: ConnectionHost
@@ -67,6 +68,7 @@ export class Connection implements ChannelHost {
   #takesBlocked = false
   #channelMax = 0
   #blocked = false
+  #deaf = false
   #out: Buffer[] = []
   #outBytes = 0
   #heard = true
@@ -109,10 +111,11 @@ export class Connection implements ChannelHost {
       this.#out.push(bytes)
       this.#outBytes += bytes.length
     }
-    if (!this.congested && this.#outBytes + this.#socket.writableLength > MOST_UNREAD_BYTES) {
-      this.congested = true
-      this.#socket.pause()
-    }
+    const unread = this.#outBytes + this.#socket.writableLength
+    if (unread > MOST_UNREAD_BYTES) this.congested = true
+    if (this.#deaf || unread <= MOST_UNREAD_ANSWERS_BYTES) return
+    this.#deaf = true
+    this.#socket.pause()
   }
 
   /** Who publishes while memory is short is held up from then on. */
@@ -160,6 +163,7 @@ export class Connection implements ChannelHost {
 
   /** The connection ends; what was said before is still sent. */
   #end(lastBytes?: Buffer): void {
+    this.#release()
     this.#flush()
     this.#state = 'closed'
     if (lastBytes !== undefined) this.#socket.write(lastBytes)
@@ -169,7 +173,7 @@ export class Connection implements ChannelHost {
 
   /** What was held up goes on, unless something else holds it up. */
   #listen(): void {
-    if (this.#blocked || this.congested) return
+    if (this.#blocked || this.#deaf) return
     this.#socket.resume()
     queueMicrotask(() => this.#process())
   }
@@ -184,7 +188,7 @@ export class Connection implements ChannelHost {
   #process(): void {
     try {
       if (this.#state === 'header' && !this.#protocolHeader()) return
-      while (!this.#blocked && !this.congested && this.#state !== 'closed') {
+      while (!this.#blocked && !this.#deaf && this.#state !== 'closed') {
         const next = this.#frames.next()
         if (next === undefined) return
         this.#frame(next)
@@ -300,7 +304,6 @@ export class Connection implements ChannelHost {
   }
 
   #closedByClient(): void {
-    this.#release()
     this.#sendMethod(new MethodWriter(CONNECTION, 51))
     this.#end()
   }
@@ -342,6 +345,7 @@ export class Connection implements ChannelHost {
   #drained(): void {
     if (!this.congested) return
     this.congested = false
+    this.#deaf = false
     this.#listen()
     for (const channel of this.channels.values()) channel.fill()
   }

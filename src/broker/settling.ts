@@ -12,8 +12,8 @@ export interface Unsettled {
   readonly consumer: Subscription | undefined
 }
 
-/** Those of one queue and one consumer. */
-type Group = readonly QueueEntry[]
+/** Those of one queue and one consumer, or of one queue. */
+export type Group = readonly Unsettled[]
 
 export function byConsumer(all: readonly Unsettled[]): readonly Group[] {
   return grouped(all, ({ entry }) => entry.queue)
@@ -22,18 +22,18 @@ export function byConsumer(all: readonly Unsettled[]): readonly Group[] {
       // no tag is empty: what was fetched comes first
       grouped(ofQueue, ({ consumer }) => consumer?.consumer.tag ?? '')
         .toSorted(([one], [other]) => order(one, other))
-        .map(([, ofConsumer]) => ofConsumer.map(({ entry }) => entry)),
+        .map(([, ofConsumer]) => ofConsumer),
     )
 }
 
 /** All of a queue at once, as when a channel ends. */
 export function byQueue(all: readonly Unsettled[]): readonly Group[] {
-  return grouped(all, ({ entry }) => entry.queue).map(([, ofQueue]) => ofQueue.map(({ entry }) => entry))
+  return grouped(all, ({ entry }) => entry.queue).map(([, ofQueue]) => ofQueue)
 }
 
-/** Gives deliveries back, each group to its queue. */
-export function requeue(groups: readonly Group[]): void {
-  for (const group of groups) group[0]?.queue.requeue(group)
+/** Gives deliveries back to their queue. */
+export function requeue(group: Group): void {
+  group[0]?.entry.queue.requeue(group.map(({ entry }) => entry))
 }
 
 function grouped<K extends Queue | string>(

@@ -79,7 +79,7 @@ describe.skipIf(inject('managementUrl') === '')('both brokers say the same to', 
     expect(bystander.got).toEqual(Array.from({ length: bystander.sent }, (_, n) => n + 1))
   })
 
-  test.concurrent.for(cases)('$title', async (one) => {
+  test.concurrent.for(cases)('$title', { timeout: 60_000 }, async (one) => {
     const [rabbit, development] = targets
     const [real, own] = await Promise.all([said(one, rabbit), said(one, development)])
     expect(real.map(brief)).toEqual(one.says)

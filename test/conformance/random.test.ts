@@ -11,7 +11,7 @@ import { Transcript } from './transcript.ts'
 import type { Driver, Frame, Table } from './vocabulary.ts'
 
 /** More are played with RANDOM_PLAYS=100; RANDOM_FIRST=7 begins with that seed. */
-const PLAYS = Number(process.env['RANDOM_PLAYS'] ?? 6)
+const PLAYS = Number(process.env['RANDOM_PLAYS'] ?? 5)
 const FIRST = Number(process.env['RANDOM_FIRST'] ?? 1)
 const STEPS = 60
 const KEYS = ['a', 'b', 'a.b', '']
@@ -98,7 +98,10 @@ class RandomPlay {
     const byTopic = { exchange: this.#stage.name('x'), routing_key: this.#oneOf(KEYS) }
     const target = this.#random(3) === 0 ? byTopic : { routing_key: queue }
     const copies = this.#random(8) === 0 && this.#bindable.includes(target.routing_key)
-    const properties = copies ? { headers: { CC: [this.#oneOf(this.#bindable)] } } : {}
+    const properties = {
+      ...(copies ? { headers: { CC: [this.#oneOf(this.#bindable)] } } : {}),
+      ...(this.#random(6) === 0 ? { expiration: '0' } : {}),
+    }
     this.#published += 1
     const mandatory = this.#random(2) === 0
     await channel.do('basic.publish', { ...target, mandatory, body: String(this.#published), properties })
@@ -180,8 +183,9 @@ class RandomPlay {
 
   async #inPassing(): Promise<string> {
     const seen: unknown[] = []
-    for (const channel of this.#channels) {
-      for (const queue of this.#names) seen.push(await channel.countsInPassing(queue))
+    for (const [index, channel] of this.#channels.entries()) {
+      for (const queue of index === 0 ? this.#names : this.#names.slice(0, 1))
+        seen.push(await channel.countsInPassing(queue))
       seen.push(channel.events.size)
     }
     return JSON.stringify(seen)
@@ -215,7 +219,7 @@ describe.skipIf(inject('managementUrl') === '')('both brokers play alike', () =>
 
   const seeds = Array.from({ length: PLAYS }, (_, index) => FIRST + index)
 
-  test.concurrent.for(seeds)('what the seed %i makes up', async (seed) => {
+  test.concurrent.for(seeds)('what the seed %i makes up', { timeout: 60_000 }, async (seed) => {
     const played = async (target: Target): Promise<readonly string[]> => {
       const transcript = new Transcript()
       const stage = new Stage(target, driver, `r${seed}`, transcript)

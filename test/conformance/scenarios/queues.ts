@@ -1,4 +1,5 @@
 /** Declaring, deleting and protecting queues, and how long they live. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { Scenario } from '../stage.ts'
 
@@ -282,6 +283,23 @@ export const queues: readonly Scenario[] = [
       await channel.do('basic.nack', { delivery_tag: 1, requeue: true })
       await channel.until(queue, 1)
       expect((await channel.drained(queue)).map(({ body }) => body)).toEqual(['1'])
+    },
+  },
+  {
+    title: 'a queue with x-expires stays as long as it is asked for messages, or declared again',
+    play: async (stage) => {
+      const channel = await stage.channel()
+      const declared = { queue: stage.name('declared'), arguments: { 'x-expires': 1500 } }
+      const got = await channel.declare(stage.name('got'), declared.arguments)
+      expect(await channel.do('queue.declare', declared)).toMatchObject({ message_count: 0 })
+      const counted = await channel.declare(stage.name('counted'), declared.arguments)
+      // time has to pass here
+      for (let turn = 0; turn < 9; turn++) {
+        await delay(200)
+        expect(await channel.do('basic.get', { queue: got })).toEqual({ method: 'basic.get-empty' })
+        expect(await channel.do('queue.declare', declared)).toMatchObject({ message_count: 0 })
+        expect(await channel.counts(counted)).toEqual([0, 0])
+      }
     },
   },
   {

@@ -48,6 +48,24 @@ export const settling: readonly Scenario[] = [
     },
   },
   {
+    title: 'what is given back at once comes to a consumer in its old order, what was fetched with get as well',
+    play: async (stage) => {
+      const channel = await stage.channel({ confirm: true })
+      const queue = await channel.declare(stage.name('q'))
+      await channel.do('basic.qos', { prefetch_count: 1 })
+      await channel.do('basic.consume', { queue, consumer_tag: 'c' })
+      await fill(channel, queue, 3)
+      expect(await channel.bodies(1)).toEqual(['1'])
+      await channel.do('basic.get', { queue })
+      await channel.do('basic.nack', { delivery_tag: 0, multiple: true, requeue: true })
+      for (const body of ['1', '2', '3']) {
+        const { delivery_tag: tag, ...delivery } = await channel.next('basic.deliver')
+        expect(delivery).toMatchObject({ body, redelivered: body !== '3' })
+        await channel.do('basic.ack', { delivery_tag: Number(tag) })
+      }
+    },
+  },
+  {
     title: 'an ack of all, when there is none, is no mistake',
     play: async (stage) => {
       const channel = await stage.channel()
