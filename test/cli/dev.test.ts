@@ -133,7 +133,7 @@ plain(
     await using running = dev('keeper.mjs', 'finder.mjs', '--port', '0')
     await shows(running, / event +finder +Found +\{"pony":1\}/)
     expect(running.stdout).toMatch(
-      /^ {2}A store for createTempStore, in memory too, is on redis:\/\/127\.0\.0\.1:\d+\.$/m,
+      /^ {2}A store for createTempStore, in memory too, is on redis:\/\/127\.0\.0\.1:\d+; in TypeScript it takes: npm install @redis\/client$/m,
     )
   },
   60_000,
