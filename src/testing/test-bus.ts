@@ -2,7 +2,7 @@
  * `startBus`: a bus for the tests of services, with any test runner. Services run on it as they are, on a broker in this process or on a
  * RabbitMQ, and a test publishes, waits until everything has settled, looks at what was said, and lets time pass.
  */
-import { AccessRefusedError } from '../errors.ts'
+import { AccessRefusedError, StoppedError } from '../errors.ts'
 import type { Call } from '../endpoint/endpoint.ts'
 import { Endpoint } from '../endpoint/endpoint.ts'
 import { checkOptions, checkTimerMs, checkWhole, checkWholeMs } from '../options.ts'
@@ -91,13 +91,13 @@ export interface TestBus extends AsyncDisposable {
    * everything that was published for it is confirmed. What waits for time to pass waits on: timers, batches that are not full, what the
    * broker refused and is sent again later, and messages that the outage brake holds back.
    * @param options timeoutMs is by the system's time. @default 4_000
-   * @throws NotSettledError that names what is still going on
+   * @throws NotSettledError that names what is still going on; StoppedError when the bus is closed
    */
   readonly settled: (options?: { readonly timeoutMs?: number }) => Promise<void>
   /**
    * Lets so many milliseconds pass for the services, and calls the timers that become due, each at its time. Before, between and after them
    * it waits as {@link settled} does; for a handler that goes on while timers wait, 100 ms at most each time.
-   * @throws NotSettledError
+   * @throws NotSettledError; StoppedError when the bus is closed
    */
   readonly advance: (ms: number) => Promise<void>
   /** What the broker took so far, in its order: events, commands, results and configurations. */
@@ -231,16 +231,18 @@ class RunningBus implements TestBus {
   }
 
   readonly settled = async ({ timeoutMs = SETTLE_TIMEOUT_MS } = {}): Promise<void> => {
+    this.#checkOpen()
     checkTimerMs('timeoutMs', timeoutMs)
     await this.#settling.settle(timeoutMs)
     await this.#parts.recorder.catchUp()
   }
 
-  readonly advance = (ms: number): Promise<void> => {
+  readonly advance = async (ms: number): Promise<void> => {
+    this.#checkOpen()
     checkWholeMs('advance', ms, 0)
     const advanced = this.#advancing.then(() => this.#advance(ms))
     this.#advancing = advanced.catch(() => {})
-    return advanced
+    await advanced
   }
 
   readonly published = (filter: MessageFilter = {}): readonly BusMessage[] => {
@@ -275,6 +277,10 @@ class RunningBus implements TestBus {
 
   readonly #onLog = (record: LogRecord): void => {
     this.#records.push(record)
+  }
+
+  #checkOpen(): void {
+    if (this.#closed !== undefined) throw new StoppedError('the bus of tests is closed: nothing happens on it any more')
   }
 
   async #advance(ms: number): Promise<void> {
