@@ -35,7 +35,7 @@ interface Parts {
   readonly text: string
   /** Whether the text as well has the colour. */
   readonly loud: boolean
-  /** What there is to say below the line. */
+  /** What a log record says below its line. */
   readonly details?: string
 }
 
@@ -49,6 +49,8 @@ const KEY_COLUMNS = 27
 const CONVERSATION_COLUMNS = 4
 /** How much of a text that is loud is shown, however narrow the terminal. */
 const LOUD_COLUMNS = 160
+/** How much of the line of a log record is shown where its details are. */
+const LOG_COLUMNS = 1_000
 const MOST_DETAIL_LINES = 24
 /** A line of a stack that is about the toolkit or Node, and not about the service. */
 const IS_INNER_FRAME = /^\s+at .*(?:\bnode_modules\/eventail\/|\(?node:)/
@@ -89,12 +91,13 @@ export function lineOf(message: IncomingMessage, arrived: Date, style: LineStyle
   const wide = style.width >= WIDE
   const parts = partsOf(message, wide ? KEY_COLUMNS : 0, style.level)
   if (parts === undefined) return undefined
-  const { word, colour, sender, conversationId, text, loud, details = '' } = parts
+  const { word, colour, sender, conversationId, text, loud, details } = parts
   const time = clockTime(arrived, wide)
   const room = style.width - time.length - CONVERSATION_COLUMNS - WORD_COLUMNS - SENDER_COLUMNS - 4
   const painted = (one: Colour, shown: string): string => paint(style.colours, one, shown)
-  // what went wrong is worth a second line of a narrow terminal
-  const shown = cut(visible(text), loud ? LOUD_COLUMNS : Math.max(room, 20))
+  // what went wrong is worth a second line of a narrow terminal, and what a service logs is meant to be read by whoever works on it
+  const most = details !== undefined && style.details ? LOG_COLUMNS : loud ? LOUD_COLUMNS : Math.max(room, 20)
+  const shown = cut(visible(text), most)
   const line = [
     painted('gray', time),
     painted(conversationColour(conversationId), visible(conversationId).slice(-CONVERSATION_COLUMNS).padEnd(4)),
@@ -102,7 +105,9 @@ export function lineOf(message: IncomingMessage, arrived: Date, style: LineStyle
     painted('bold', cut(visible(sender), SENDER_COLUMNS).padEnd(SENDER_COLUMNS)),
     loud ? painted(colour, shown) : shown,
   ].join(' ')
-  return style.details && details !== '' ? `${line}\n${painted('gray', indented(details))}` : line
+  return style.details && details !== undefined && details !== ''
+    ? `${line}\n${painted('gray', indented(details))}`
+    : line
 }
 
 function partsOf(message: IncomingMessage, keyColumns: number, level: LevelName): Parts | undefined {

@@ -21,6 +21,8 @@ export interface SessionOptions {
   readonly print: (lines: string) => void
   /** What to say once the view sees the bus, before anything is started. */
   readonly introduce: (hasDeadLetters: boolean) => string
+  /** Called when all services have been started. */
+  readonly onStarted?: () => void
   /** Ends it. */
   readonly signal: AbortSignal
 }
@@ -30,7 +32,18 @@ export interface SessionOptions {
  * @throws ConnectionError when the broker cannot be reached in the beginning, or refuses us; TopologyError when it has exchanges of other kinds
  */
 export async function runSession(options: SessionOptions): Promise<void> {
-  const { broker, tls, groups, env, style, redact = (message) => message, print, introduce, signal } = options
+  const {
+    broker,
+    tls,
+    groups,
+    env,
+    style,
+    redact = (message) => message,
+    print,
+    introduce,
+    onStarted,
+    signal,
+  } = options
   const bold = (text: string): string => paint(style().colours, 'bold', text)
   const note = (text: string): void => print(paint(style().colours, 'yellow', `-- ${visible(text)}`))
   let services: Services | undefined
@@ -47,8 +60,9 @@ export async function runSession(options: SessionOptions): Promise<void> {
       onLine: (name, line) => print(`${bold(visible(name))} | ${line}`),
       note,
     })
-    const began = performance.now()
     await unlessAborted(services.start(), signal)
+    const began = performance.now()
+    onStarted?.()
     await untilAborted(signal)
     note('stopping')
     await services.stop()

@@ -300,6 +300,8 @@ export class Executor {
     delivery.begunAt = began
     const end = (): void => ran?.(handler, performance.now() - began)
     let isRunning = false
+    // it may settle its message before it first awaits
+    delivery.isRunning = true
     try {
       const returned: unknown = handler.run(context as never)
       if (!isThenable(returned)) return returned

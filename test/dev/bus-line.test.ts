@@ -61,6 +61,12 @@ describe('a log record', () => {
     expect(lineOf(alert, NOON, PLAIN)?.split('\n').slice(1)).toEqual(['    Error: no', '        at mine.ts:1'])
     expect(lineOf(alert, NOON, { ...PLAIN, details: false })).not.toContain('\n')
   })
+
+  test('shows the whole of a long line where details are wanted', () => {
+    const long = message('logs', 'me.INFO', { short_message: `${'x'.repeat(300)}end` })
+    expect(lineOf(long, NOON, PLAIN)).toMatch(/x{300}end$/)
+    expect(lineOf(long, NOON, { ...PLAIN, details: false })?.length).toBeLessThanOrEqual(120)
+  })
 })
 
 test('one conversation has one colour; a line is no wider than the terminal', () => {
