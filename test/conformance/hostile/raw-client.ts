@@ -35,6 +35,8 @@ const NAMES: Readonly<Record<string, string>> = {
   '50.10': 'queue.declare',
   '50.11': 'queue.declare-ok',
   '60.10': 'basic.qos',
+  '60.20': 'basic.consume',
+  '60.21': 'basic.consume-ok',
   '60.31': 'basic.cancel-ok',
   '60.40': 'basic.publish',
   '60.60': 'basic.deliver',

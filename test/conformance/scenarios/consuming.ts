@@ -188,7 +188,7 @@ export const consuming: readonly Scenario[] = [
     },
   },
   {
-    title: 'a consumer tag is taken once on a channel, and may be the same on another',
+    title: 'a consumer tag may be the same on another channel',
     play: async (stage) => {
       const link = await stage.connect()
       const [channel, other] = [await link.channel(), await link.channel()]
