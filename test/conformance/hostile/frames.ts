@@ -155,11 +155,17 @@ export const frames: readonly HostileCase[] = [
     [method(1, 50, 10, Buffer.alloc(200))],
     closed(501, 'queue.declare'),
   ),
-  whenOpen(
-    'a tag of a consumer that is taken',
-    [method(1, 50, 10, u16(0), short('tags'), u8(0b100), u32(0)), consume('tags', 'c'), consume('tags', 'c')],
-    ['queue.declare-ok on 1', 'basic.consume-ok on 1', ...closed(530, 'basic.consume')],
-  ),
+  {
+    title: 'a tag of a consumer that is taken',
+    says: ['queue.declare-ok on 1', 'basic.consume-ok on 1', ...closed(530, 'basic.consume')],
+    play: async (raw, vhost) => {
+      await raw.open({ vhost })
+      raw.send(method(1, 50, 10, u16(0), short('tags'), u8(0b100), u32(0)), consume('tags', 'c'))
+      await raw.hear(2)
+      raw.send(consume('tags', 'c'))
+      await raw.hear(4)
+    },
+  },
   whenOpen('a prefetch of bytes', [method(1, 60, 10, u32(1), u16(1), u8(0))], closed(540, 'basic.qos')),
   whenOpen('a recovery without requeueing', [method(1, 60, 110, u8(0))], closed(540, 'basic.recover')),
   whenOpen(
