@@ -4,7 +4,7 @@
  * Source: the reference of RabbitMQ's management API, at /api on each of its management ports.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, BlockList, isIP } from 'node:net'
 import { InvalidSettingError } from '../errors.ts'
 import { byteString, readable } from './byte-string.ts'
 import type { Connection } from './connection.ts'
@@ -18,6 +18,9 @@ import type { VirtualHost } from './virtual-host.ts'
 /** Answers with an object, or does something; the path's parts are decoded. */
 type Answer = (broker: DevBroker, parts: readonly string[], body: Readonly<Record<string, unknown>>) => unknown
 
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8)
+LOOPBACK.addAddress('::1', 'ipv6')
 const AUTHORIZATION = `Basic ${Buffer.from('guest:guest').toString('base64')}`
 const MOST_BODY_BYTES = 65_536
 
@@ -80,6 +83,11 @@ export class Management {
 
 async function answer(broker: DevBroker, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
+    if (isOfWebPage(request)) {
+      const reason = `'${request.headers.host}' is no name of the development broker: ask it as 127.0.0.1 or localhost`
+      respond(response, 403, { error: 'forbidden', reason })
+      return
+    }
     if (request.headers.authorization !== AUTHORIZATION) {
       respond(response, 401, { error: 'not_authorised', reason: 'Login failed' })
       return
@@ -103,6 +111,17 @@ async function answer(broker: DevBroker, request: IncomingMessage, response: Ser
     const reason = byteString(error instanceof Error ? error.message : String(error))
     respond(response, error instanceof NotFound ? 404 : 400, { error: 'bad_request', reason })
   }
+}
+
+/**
+ * Whether the browser of this machine may have been made to ask: a web page can have its own name lead to this machine (DNS rebinding), and
+ * everybody knows the password.
+ */
+function isOfWebPage({ headers: { host = '' }, socket }: IncomingMessage): boolean {
+  const { localAddress = '', localFamily } = socket
+  if (!LOOPBACK.check(localAddress, localFamily === 'IPv6' ? 'ipv6' : 'ipv4')) return false
+  const name = host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1')
+  return isIP(name) === 0 && name.toLowerCase() !== 'localhost'
 }
 
 function fits(route: string, method: string, parts: readonly string[]): boolean {

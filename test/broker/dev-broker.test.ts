@@ -52,6 +52,24 @@ test('what is dead-lettered by a policy says of what it died', async () => {
   await connection.close()
 })
 
+test('deaths that were counted as far as a number goes are counted on as RabbitMQ does it', async () => {
+  const broker = await started()
+  const connection = await amqp.connect(broker.url)
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue('dead')
+  await channel.bindQueue('dead', 'amq.fanout', '')
+  await channel.assertQueue('work', { arguments: { 'x-dead-letter-exchange': 'amq.fanout' } })
+  const count = { '!': 'int64', value: 2n ** 63n - 1n }
+  const headers = { 'x-death': [{ queue: 'work', reason: 'expired', count }] }
+  // it dies by a timer, where nobody could be told of an error
+  channel.sendToQueue('work', Buffer.from('one'), { headers, expiration: '10' })
+  await channel.waitForConfirms()
+  await expect
+    .poll(async () => channel.get('dead'))
+    .toMatchObject({ properties: { headers: { 'x-death': [{ queue: 'work', count: -(2 ** 63) }] } } })
+  await connection.close()
+})
+
 test('a policy that it does not know is refused', async () => {
   const broker = await started()
   expect(() => broker.setPolicy({ name: 'ha', pattern: '', definition: { 'ha-mode': 'all' } })).toThrow(
