@@ -52,7 +52,7 @@ export function casesOf(isFull: boolean, messages = BASE.messages): Case[] {
     ...as('consume', flows),
     ...as('pipeline', flows),
     // so few a second that a program takes a while to be compiled
-    { ...BASE, scenario: 'command', outstanding: 1, seconds: 8 },
+    { ...BASE, scenario: 'command', outstanding: 1, seconds: 5 },
     { ...BASE, scenario: 'command', outstanding: 100 },
     { ...BASE, scenario: 'heavy', size: HEAVY, prefetch: 1, outstanding: 1, messages: 60, warmup: 20 },
     { ...BASE, scenario: 'log', outstanding: 1 },

@@ -34,9 +34,9 @@ export async function showDemo(demo: Demo): Promise<void> {
       env: bus?.env ?? { EVENTAIL_AMQP_URL: url ?? '' },
       style: () => ({ colours, width: width(), level: 'WARNING', details: false }),
       print,
-      introduce: (hasDeadLetters) => {
+      introduce: (hasDeadLetters) => header(demo, demo.isOurs ? (url ?? bus?.url ?? '') : broker.shown, hasDeadLetters),
+      onStarted: () => {
         if (seconds !== undefined) timer = setTimeout(() => over.abort(), seconds * 1000)
-        return header(demo, demo.isOurs ? (url ?? bus?.url ?? '') : broker.shown, hasDeadLetters)
       },
       signal: AbortSignal.any([signal, over.signal]),
     })

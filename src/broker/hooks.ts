@@ -1,4 +1,4 @@
-/** Where tests may interfere: each hook is asked at its moment, and may break what happens there. */
+/** Where tests and development may interfere: each hook is asked at its moment, and may change what happens there. */
 import { readable } from './byte-string.ts'
 import type { Message } from './message.ts'
 import type { QueueEntry } from './queue.ts'
@@ -20,6 +20,8 @@ export interface BrokerHooks {
   onDeliver?: (delivery: Delivery) => 'twice' | 'later' | undefined
   /** A consumer acknowledges. `drop-connection`: its connection is gone, and the acknowledgement lost. */
   onAck?: (delivery: Delivery) => 'drop-connection' | undefined
+  /** Whether this queue of a published message only watches: a mandatory message that no other one takes comes back. */
+  isWatcher?: (queue: string, exchange: string) => boolean
 }
 
 export function shownMessage({ exchange, routingKey, properties, body }: Message): ShownMessage {

@@ -1,6 +1,7 @@
 /** A virtual host: its exchanges, queues, bindings and policies, and the way of a message from an exchange to queues. */
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../time/clock.ts'
+import { readable } from './byte-string.ts'
 import { deadLetterOf, type DeathReason, goesInCircles } from './dead-letter.ts'
 import { AmqpException, named, notFound, notImplemented } from './exceptions.ts'
 import { type Binding, Exchange, type ExchangeOptions, type ExchangeType } from './exchange.ts'
@@ -24,7 +25,7 @@ const MOST_ROUTES_KEPT = 10_000
 
 /** What became of a message. */
 export interface Published {
-  /** How many queues it was for. */
+  /** How many queues it was for, without those that only watch. */
   readonly queues: number
   /** False when one of them was full and refused it. */
   readonly kept: boolean
@@ -138,7 +139,8 @@ export class VirtualHost implements QueueHost {
    */
   publish(message: Message, keys: readonly string[]): Published {
     const queues = this.#queuesFor(message.exchange, keys)
-    return this.buryingAfter(() => ({ queues: queues.length, kept: this.#publishTo(queues, message) }))
+    const takers = this.#takersOf(message, queues)
+    return this.buryingAfter(() => ({ queues: takers, kept: this.#publishTo(queues, message) }))
   }
 
   /** Does this; what dies of it goes on its way when it is done as a whole, as where queues do their work each on its own. */
@@ -166,7 +168,7 @@ export class VirtualHost implements QueueHost {
     })
     const keys = [letter.routingKey, ...keysIn(readKnown(letter.properties).headers, 'CC')]
     const queues = this.#queuesFor(deadLetterExchange, keys)
-    const open = reason === 'rejected' ? queues : queues.filter(({ name }) => !goesInCircles(letter, name))
+    const open = queues.filter(({ name }) => !goesInCircles(letter, name))
     this.buryingAfter(() => this.#dead.push({ message: letter, queues: open }))
   }
 
@@ -203,6 +205,12 @@ export class VirtualHost implements QueueHost {
     let kept = true
     for (const queue of queues) kept = (queue.deleted || queue.publish(message)) && kept
     return kept
+  }
+
+  #takersOf({ exchange }: Message, queues: readonly Queue[]): number {
+    const { isWatcher } = this.hooks
+    if (isWatcher === undefined) return queues.length
+    return queues.filter(({ name }) => !isWatcher(readable(name), readable(exchange))).length
   }
 
   #queuesFor(exchange: string, keys: readonly string[]): readonly Queue[] {

@@ -1,6 +1,7 @@
 /** What services need for development, in this process and in memory: everything that `eventail dev` starts for them is started here. */
 import { EMPTY_TABLE } from '../broker/field-table.ts'
 import { DevBroker, type DevBrokerOptions } from '../broker/dev-broker.ts'
+import { watchersOf } from '../broker/watchers.ts'
 import { InvalidSettingError } from '../errors.ts'
 import { StoreServer } from '../store-server/store-server.ts'
 import { DEAD_LETTER_EXCHANGE, DEAD_LETTER_POLICY, DEAD_LETTER_QUEUE } from '../topology/dead-letters.ts'
@@ -34,6 +35,8 @@ export interface DevelopmentBus {
  */
 export async function startDevelopmentBus(host: string, port: number): Promise<DevelopmentBus> {
   const broker = await startBroker({ host, port })
+  // the view is always there
+  broker.hooks.isWatcher = watchersOf(broker)
   const store = await startStore(host)
   setUpDeadLetters(broker)
   const url = `amqp://${reached(host, broker.port)}`

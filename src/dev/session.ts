@@ -1,10 +1,11 @@
 /** One session of development: services on a bus, and the view of what they say to each other, until it is over. */
+import { paint } from '../observe/paint.ts'
 import type { Redact } from '../observe/redact.ts'
 import type { BrokerTls } from '../transport/broker-tls.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { unlessAborted } from '../transport/reconnect.ts'
 import { visible } from '../wire/text.ts'
-import { paint, type LineStyle } from './bus-line.ts'
+import type { LineStyle } from './bus-line.ts'
 import { BusView } from './bus-view.ts'
 import { Services } from './services.ts'
 
@@ -21,6 +22,8 @@ export interface SessionOptions {
   readonly print: (lines: string) => void
   /** What to say once the view sees the bus, before anything is started. */
   readonly introduce: (hasDeadLetters: boolean) => string
+  /** Called when all services have been started. */
+  readonly onStarted?: () => void
   /** Ends it. */
   readonly signal: AbortSignal
 }
@@ -30,7 +33,18 @@ export interface SessionOptions {
  * @throws ConnectionError when the broker cannot be reached in the beginning, or refuses us; TopologyError when it has exchanges of other kinds
  */
 export async function runSession(options: SessionOptions): Promise<void> {
-  const { broker, tls, groups, env, style, redact = (message) => message, print, introduce, signal } = options
+  const {
+    broker,
+    tls,
+    groups,
+    env,
+    style,
+    redact = (message) => message,
+    print,
+    introduce,
+    onStarted,
+    signal,
+  } = options
   const bold = (text: string): string => paint(style().colours, 'bold', text)
   const note = (text: string): void => print(paint(style().colours, 'yellow', `-- ${visible(text)}`))
   let services: Services | undefined
@@ -47,8 +61,9 @@ export async function runSession(options: SessionOptions): Promise<void> {
       onLine: (name, line) => print(`${bold(visible(name))} | ${line}`),
       note,
     })
-    const began = performance.now()
     await unlessAborted(services.start(), signal)
+    const began = performance.now()
+    onStarted?.()
     await untilAborted(signal)
     note('stopping')
     await services.stop()

@@ -1,6 +1,7 @@
 /** A bus of tests on the broker in this process: it goes by the time of the bus, and fails when it is told to. */
 import { DevBroker } from '../broker/dev-broker.ts'
 import type { Delivery, ShownMessage } from '../broker/hooks.ts'
+import { watchersOf } from '../broker/watchers.ts'
 import { EXCHANGES, serviceOfQueue } from '../topology/names.ts'
 import { readProperties } from '../transport/read-properties.ts'
 import type { FaultPlan } from './faults.ts'
@@ -29,6 +30,7 @@ export async function startDevelopmentBroker(clock: TestClock, plan: FaultPlan, 
     },
   })
   broker.setPolicy({ vhost: VHOST, ...DEAD_LETTER_POLICY })
+  broker.hooks.isWatcher = watchersOf(broker)
   broker.hooks.onPublish = (message) => {
     const service = senderOf(message)
     const isOurs = service === busName || !CONFIRMED.has(message.exchange)

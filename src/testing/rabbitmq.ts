@@ -20,7 +20,8 @@ export async function useRabbitmq(url: string, managementUrl: string | undefined
   const api = new ManagementApi(parseBrokerUrl(own.href), managementUrl)
   const { name, pattern, definition, applyTo, priority } = DEAD_LETTER_POLICY
   try {
-    await api.put(`vhosts/${vhost}`, {})
+    // the recorder reads the trace
+    await api.put(`vhosts/${vhost}`, { tracing: true })
     await api.put(`permissions/${vhost}/${encodeURIComponent(user)}`, { configure: '.*', write: '.*', read: '.*' })
     await api.put(`policies/${vhost}/${name}`, { pattern, definition, priority, 'apply-to': applyTo })
   } catch (error) {

@@ -1,10 +1,15 @@
-/** What is said on a bus of tests: everything that the broker took, and everything that died, in its order. */
+/**
+ * What is said on a bus of tests: everything that the broker took, and everything that died, in its order. To watch must not make a message
+ * routable that nobody takes: the broker in this process knows who only watches, and of a RabbitMQ the trace is read.
+ */
 import { EXCHANGES } from '../topology/names.ts'
 import { AmqpConnection } from '../transport/amqp-connection.ts'
 import { parseBrokerUrl } from '../transport/broker-url.ts'
 import { ConsumeChannel } from '../transport/consume-channel.ts'
+import { TRACE_EXCHANGE, traced } from './trace.ts'
 import { type BusMessage, busMessageOf, type DeadLetter, deadLetterOf } from './bus-message.ts'
 import { DEAD_LETTER_EXCHANGE } from '../topology/dead-letters.ts'
+import type { TestBroker } from './test-broker.ts'
 
 const PREFETCH = 1000
 const TIMEOUT_MS = 5_000
@@ -23,12 +28,12 @@ export class Recorder {
   }
 
   /** @throws ConnectionError, AccessRefusedError, TopologyError */
-  static async open(url: string): Promise<Recorder> {
+  static async open({ url, kind }: Pick<TestBroker, 'url' | 'kind'>): Promise<Recorder> {
     const settings = { name: 'recorder of tests', connectTimeoutMs: TIMEOUT_MS, heartbeatMs: HEARTBEAT_MS }
     const connection = await AmqpConnection.open(parseBrokerUrl(url), settings, new AbortController().signal)
     const recorder = new Recorder(connection)
     try {
-      await recorder.#begin()
+      await recorder.#begin(kind === 'rabbitmq')
     } catch (error) {
       await recorder.close()
       throw error
@@ -52,12 +57,12 @@ export class Recorder {
     await this.#connection.shutDown(TIMEOUT_MS)
   }
 
-  async #begin(): Promise<void> {
+  async #begin(isTraced: boolean): Promise<void> {
     const channel: ConsumeChannel<'tap'> = await ConsumeChannel.open(this.#connection, PREFETCH, TIMEOUT_MS, {
       onDelivery: (_kind, message) => {
         channel.acknowledger.ack(message.deliveryTag)
         if (message.exchange === DEAD_LETTER_EXCHANGE) this.deadLetters.push(deadLetterOf(message))
-        else this.published.push(busMessageOf(message))
+        else this.published.push(busMessageOf(isTraced ? traced(message) : message))
       },
       onEnd: (reason) => this.#connection.fail(reason),
     })
@@ -68,7 +73,9 @@ export class Recorder {
     await declaring.close()
     this.queue = await channel.declareQueue({ name: '', exchange: DEAD_LETTER_EXCHANGE, bindings: ['#'] })
     for (const exchange of [EXCHANGES.event, EXCHANGES.command, EXCHANGES.configuration])
-      await channel.bind(this.queue, exchange, ['#'])
+      await (isTraced
+        ? channel.bind(this.queue, TRACE_EXCHANGE, [`publish.${exchange}`])
+        : channel.bind(this.queue, exchange, ['#']))
     await channel.consume('tap', this.queue)
   }
 }

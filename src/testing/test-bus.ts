@@ -130,7 +130,7 @@ export async function startBus(options: BusOptions = {}): Promise<TestBus> {
   const plan = new FaultPlan(seed)
   const broker = await (url === undefined ? startDevelopmentBroker(clock, plan, name) : useRabbitmq(url, managementUrl))
   try {
-    const recorder = await Recorder.open(broker.url)
+    const recorder = await Recorder.open(broker)
     const faults = url === undefined ? plan.faults : noFaults()
     return new RunningBus({ broker, recorder, clock, seed, name, faults })
   } catch (error) {

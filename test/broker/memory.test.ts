@@ -144,7 +144,7 @@ test('who does not read is not listened to, and gets all when it reads again', a
   await expect.poll(() => held() - before).toBeLessThan(32 * MEGABYTE)
   expect((await channel.checkQueue('many')).messageCount).toBeGreaterThan(MANY / 2)
   raw.hearAgain()
-  await heard(raw, '60.71 on 1', MANY)
+  await heard(raw, 'basic.get-ok on 1', MANY)
   expect((await channel.checkQueue('many')).messageCount).toBe(0)
 })
 

@@ -81,6 +81,8 @@ plain(
     await shows(running, / command +eventail-cli +adder\.Add +\{"a":1,"b":2\}/)
     await shows(running, / result +adder +\S+ +\{"sum":3\}/)
     await shows(running, / INFO +adder +adding/)
+    // the view is nobody who takes a message
+    expect(await eventail(url, ['publish-event', 'Nothing', '-', '--mandatory'], '1')).toMatchObject({ code: 7 })
     const failing = await eventail(url, ['send-command', 'adder.Add', '-', '--timeout', '0.1'], '{"a": 0}')
     expect(failing.code).toBe(124)
     await shows(running, / dead +eventail-cli +dead: adder\.Add, rejected by adder\.commands +\{"a":0\}/)

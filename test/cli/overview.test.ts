@@ -26,8 +26,8 @@ test('trace follows one conversation through services of ours and in Python, and
       onResult('DoResult', ({ publish }) => publish('Answered', { n: 2 })),
     ],
   }).start({ ...QUIET, urls: [url] })
-  await using trace = new Eventail(url, ['trace', 'talk-1', '--mermaid', '--idle', '4', ...api()])
-  await using lines = new Eventail(url, ['trace', 'talk-1', '--json', '--idle', '4', ...api()])
+  await using trace = new Eventail(url, ['trace', 'talk-1', '--mermaid', '--idle', '8', ...api()])
+  await using lines = new Eventail(url, ['trace', 'talk-1', '--json', '--idle', '8', ...api()])
   for (const each of [trace, lines]) await expect.poll(() => each.stderr, { timeout: 10_000 }).toContain('following')
   const publish = ['publish-event', 'Asked', '-', '--conversation']
   await Promise.all([eventail(url, [...publish, 'talk-2'], '{}'), eventail(url, [...publish, 'talk-1'], '{}')])

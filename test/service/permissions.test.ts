@@ -247,4 +247,5 @@ test.skipIf(isDevelopmentBroker)(
     expect(await eventail(observer, ['trace', 'nobody', '--idle', '0.3'])).toMatchObject({ code: 124 })
     expect(await eventail(observer, ['publish-event', 'Told', '-'], '1')).toMatchObject({ code: 7 })
   },
+  60_000,
 )

@@ -139,7 +139,7 @@ test('a transaction that was queued before its memory was full is discarded', as
 
 test('a StoreError says that it is full', async () => {
   const { url } = await started({ memoryLimitBytes: MIB })
-  await using store = createTempStore({ namespace: 'x:', url })
+  await using store = createTempStore({ namespace: 'x:', url, timeoutMs: 10_000 })
   await store.set('heavy', new Uint8Array(MIB))
   await expect(store.mset({ a: 1 })).rejects.toMatchObject({ code: 'STORE', message: expect.stringContaining('OOM') })
   expect(await store.pop('heavy')).toHaveLength(MIB)
