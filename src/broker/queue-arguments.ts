@@ -195,6 +195,6 @@ export function settingsOf(args: FieldTable, policy: Readonly<Record<string, unk
   }
 }
 
-function isOverflow(value: string | undefined): value is QueueSettings['overflow'] {
+export function isOverflow(value: unknown): value is QueueSettings['overflow'] {
   return value === 'drop-head' || value === 'reject-publish' || value === 'reject-publish-dlx'
 }

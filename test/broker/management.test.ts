@@ -1,5 +1,7 @@
 /** The management API of the development broker, as far as it is not the answers to the command line: whom it listens to. */
+import { lookup } from 'node:dns/promises'
 import { request } from 'node:http'
+import { hostname } from 'node:os'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DevBroker } from '../../src/broker/dev-broker.ts'
 
@@ -38,6 +40,15 @@ test('a web page that has its own name lead here gets nothing done', async () =>
 test('whoever is on this machine asks it by address or as localhost', async () => {
   for (const host of ['127.0.0.1', '127.0.0.1:15672', '[::1]:15672', 'localhost', 'LOCALHOST:15672'])
     expect(await ask('GET', { host, path: 'vhosts' })).toBe(200)
+})
+
+test('it answers to the name that it was told to listen at', async ({ skip }) => {
+  const own = hostname()
+  const { address } = await lookup(own).catch(() => ({ address: '' }))
+  if (!address.startsWith('127.')) skip('the name of this machine leads elsewhere')
+  await broker.close()
+  broker = await DevBroker.start({ host: own, managementPort: 0 })
+  expect(await ask('GET', { host: `${own}:15672`, path: 'vhosts' })).toBe(200)
 })
 
 test('nobody gets anything without the password', async () => {
