@@ -7,7 +7,8 @@ import { basename, dirname, join } from 'node:path'
 
 /** What a service may be made of. Data is not: a service that writes some must not be started again for that. */
 const IS_CODE = /(?:\.(?:[cm]?[jt]s|py)|^package\.json|^tsconfig.*\.json)$/
-const IS_PASSED_OVER = /^(?:node_modules|__pycache__|\..*)$/
+/** Also tests: no service is made of them. */
+const IS_PASSED_OVER = /^(?:node_modules|__pycache__|\..*|.*\.(?:test|spec)\.[cm]?[jt]s)$/
 /** A save may be several changes, and a save of many files as well. */
 const QUIET_MS = 100
 const MOST_FOLDERS = 2_000
