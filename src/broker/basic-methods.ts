@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto'
 import type { Channel, Method, Subscription } from './channel.ts'
 import type { Consumer } from './consumer.ts'
 import { AmqpException, named, notImplemented } from './exceptions.ts'
-import { type FieldTable, integerIn, typeNameOf } from './field-table.ts'
+import { type FieldTable, integerIn } from './field-table.ts'
 import { keysIn, type Message, checkProperties, readKnown, withHeaders } from './message.ts'
 import { deliveryOf, shownMessage } from './hooks.ts'
 import type { Queue, QueueEntry } from './queue.ts'
+import { checkConsumerArguments } from './queue-arguments.ts'
 import { queueNamed } from './queue-methods.ts'
 import type { Reader } from './reader.ts'
 import { type Group, requeue } from './settling.ts'
@@ -54,19 +55,15 @@ function consume(channel: Channel, args: Reader): void {
   const queue = queueNamed(channel, queueName)
   const tag = given === '' ? `amq.ctag-${randomBytes(16).toString('base64url')}` : given
   if (channel.subscriptions.has(tag)) throw new AmqpException(530, `attempt to reuse consumer tag '${tag}'`)
-  const priority = table.get('x-priority')
-  if (priority !== undefined && integerIn(priority) === undefined)
-    throw new AmqpException(
-      406,
-      `invalid arg 'x-priority' for ${named('queue', queue.name, channel.host.vhost.name)}: "expected integer, got ${typeNameOf(priority)}"`,
-    )
+  const { vhost } = channel.host
+  checkConsumerArguments(table, queue.name, vhost.name)
   if (queue.consumers.hasExclusive() || (exclusive && queue.consumers.size > 0))
-    throw new AmqpException(403, `${named('queue', queue.name, channel.host.vhost.name)} in exclusive use`)
+    throw new AmqpException(403, `${named('queue', queue.name, vhost.name)} in exclusive use`)
   const subscription = subscriptionOf(channel, queue, {
     tag,
     noAck,
     exclusive,
-    priority: integerIn(priority) ?? 0,
+    priority: integerIn(table.get('x-priority')) ?? 0,
     prefetch: noAck ? 0 : channel.prefetch,
     arguments: table,
   })

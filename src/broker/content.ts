@@ -41,6 +41,7 @@ export class IncomingContent {
     this.#size = header.uint64()
     // copied out of what was read from the socket: it would keep all of that alive
     this.#properties = Buffer.from(header.rest())
+    this.#count(this.#properties.length)
   }
 
   /** @throws AmqpException (505) when a header is to come */
@@ -50,10 +51,7 @@ export class IncomingContent {
     this.#received += payload.length
     // RabbitMQ waits on when there is too much, and so for ever
     if (this.isComplete || !this.#keepsBody) this.release()
-    else {
-      this.#memory.add(payload.length)
-      this.#counted += payload.length
-    }
+    else this.#count(payload.length)
   }
 
   /** Another frame came than one that is to come. */
@@ -83,7 +81,14 @@ export class IncomingContent {
   release(): void {
     this.#memory.add(-this.#counted)
     this.#counted = 0
-    if (!this.isComplete) this.#body = Buffer.alloc(0)
+    if (this.isComplete) return
+    this.#body = Buffer.alloc(0)
+    if (this.#properties !== undefined) this.#properties = Buffer.alloc(0)
+  }
+
+  #count(bytes: number): void {
+    this.#memory.add(bytes)
+    this.#counted += bytes
   }
 
   /** Too large a body is refused when it is there as a whole; until then it is only counted. */

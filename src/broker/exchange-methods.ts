@@ -2,6 +2,7 @@
 import { type Channel, type Method } from './channel.ts'
 import { AmqpException, named, notImplemented } from './exceptions.ts'
 import { type Binding, type Exchange, isExchangeType } from './exchange.ts'
+import { textIn, typeNameOf } from './field-table.ts'
 import { checkSameArguments } from './queue-arguments.ts'
 import type { Reader } from './reader.ts'
 import { methodKey, MethodWriter } from './writer.ts'
@@ -38,6 +39,12 @@ function declare(channel: Channel, args: Reader): void {
     else {
       if (name.startsWith('amq.'))
         throw new AmqpException(403, `exchange name '${name}' contains reserved prefix 'amq.*'`)
+      const alternate = table.get('alternate-exchange')
+      if (alternate !== undefined && textIn(alternate) === undefined)
+        throw new AmqpException(
+          406,
+          `invalid type '${typeNameOf(alternate)}' for arg 'alternate-exchange' in ${named('exchange', name, vhost.name)}`,
+        )
       if (type === 'headers') throw notImplemented(`exchanges of type 'headers'`)
       vhost.addExchange(name, type, { durable, autoDelete, internal, arguments: table })
     }

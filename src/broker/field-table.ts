@@ -144,10 +144,10 @@ export function booleanField(value: boolean): Field {
   return { type: 't', bytes: Buffer.from([value ? 1 : 0]) }
 }
 
-/** @param type `l`: 64 bits with sign; `T`: seconds since 1970 */
+/** @param type `l`: 64 bits with sign, of a value that takes more the last ones, as RabbitMQ writes it; `T`: seconds since 1970 */
 export function integerField(value: number, type: 'l' | 'T' = 'l'): Field {
   const bytes = Buffer.alloc(8)
-  bytes.writeBigInt64BE(BigInt(value))
+  bytes.writeBigInt64BE(BigInt.asIntN(64, BigInt(value)))
   return { type, bytes }
 }
 

@@ -1,4 +1,5 @@
 /** Cuts the bytes of a connection into frames. Source: AMQP 0-9-1, section 4.2.3. */
+import { ReceivedBytes } from '../wire/received-bytes.ts'
 import { AmqpException } from './exceptions.ts'
 import { FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, FRAME_OVERHEAD } from './writer.ts'
 
@@ -19,24 +20,22 @@ const LEAST_BYTES: ReadonlyMap<number, number> = new Map([
 export class FrameReader {
   /** Bytes of a payload, at most. RabbitMQ does not count the 8 of the frame around it. */
   maxSize: number
-  #chunks: Buffer[] = []
-  #held = 0
+  readonly #received = new ReceivedBytes()
 
   constructor(maxSize: number) {
     this.maxSize = maxSize
   }
 
   push(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-    this.#held += chunk.length
+    this.#received.push(chunk)
   }
 
   /** So many bytes, once they are there. */
   take(length: number): Buffer | undefined {
-    if (this.#held < length) return undefined
-    const bytes = this.#joined()
-    this.#keep(bytes.subarray(length))
-    return bytes.subarray(0, length)
+    if (this.#received.length < length) return undefined
+    const bytes = this.#received.all().subarray(0, length)
+    this.#received.drop(length)
+    return bytes
   }
 
   /**
@@ -44,39 +43,25 @@ export class FrameReader {
    * @throws AmqpException (501) when it is too large, of no known type, or does not end where it should
    */
   next(): Frame | undefined {
-    if (this.#held < 7) return undefined
-    const first = this.#chunks[0]
-    const head = first !== undefined && first.length >= 7 ? first : this.#joined()
+    if (this.#received.length < 7) return undefined
+    const head = this.#received.first(7)
     const [type, channel, size] = [head.readUInt8(0), head.readUInt16BE(1), head.readUInt32BE(3)]
     if (size > this.maxSize) {
       // where the next frame would begin nobody knows
-      this.#keep(Buffer.alloc(0))
+      this.#received.drop(this.#received.length)
       const problem = `{frame_too_large,${size},${this.maxSize - FRAME_OVERHEAD}}`
       throw frameError({ type, channel, payload: Buffer.alloc(0) }, problem)
     }
     const whole = size + FRAME_OVERHEAD
-    if (this.#held < whole) return undefined
-    const bytes = this.#joined()
-    this.#keep(bytes.subarray(whole))
+    if (this.#received.length < whole) return undefined
+    const bytes = this.#received.all()
+    this.#received.drop(whole)
     const frame = { type, channel, payload: bytes.subarray(7, whole - 1) }
     const end = bytes[whole - 1]
     if (end !== FRAME_END) throw frameError(frame, `{invalid_frame_end_marker,${end}}`)
     const least = LEAST_BYTES.get(type) ?? Infinity
     if (size < least || (type === FRAME_HEARTBEAT && size > 0)) throw frameError(frame, 'unknown_frame')
     return frame
-  }
-
-  #joined(): Buffer {
-    const [first] = this.#chunks
-    if (this.#chunks.length === 1 && first !== undefined) return first
-    const bytes = Buffer.concat(this.#chunks)
-    this.#chunks = [bytes]
-    return bytes
-  }
-
-  #keep(bytes: Buffer): void {
-    this.#chunks = bytes.length === 0 ? [] : [bytes]
-    this.#held = bytes.length
   }
 }
 

@@ -4,7 +4,7 @@
  * Source: the reference of RabbitMQ's management API, at /api on each of its management ports.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, BlockList, isIP } from 'node:net'
 import { InvalidSettingError } from '../errors.ts'
 import { byteString, readable } from './byte-string.ts'
 import type { Connection } from './connection.ts'
@@ -18,6 +18,9 @@ import type { VirtualHost } from './virtual-host.ts'
 /** Answers with an object, or does something; the path's parts are decoded. */
 type Answer = (broker: DevBroker, parts: readonly string[], body: Readonly<Record<string, unknown>>) => unknown
 
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8)
+LOOPBACK.addAddress('::1', 'ipv6')
 const AUTHORIZATION = `Basic ${Buffer.from('guest:guest').toString('base64')}`
 const MOST_BODY_BYTES = 65_536
 
@@ -49,7 +52,7 @@ class NotFound extends Error {}
 /** Serves the API of a broker. @throws InvalidSettingError when it cannot listen there */
 export async function serveManagement(broker: DevBroker, host: string, port: number): Promise<Management> {
   const server = createServer((request, response) => {
-    void answer(broker, request, response)
+    void answer(broker, host, request, response)
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
@@ -78,8 +81,19 @@ export class Management {
   }
 }
 
-async function answer(broker: DevBroker, request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** @param own the name that it was told to listen at */
+async function answer(
+  broker: DevBroker,
+  own: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   try {
+    if (isOfWebPage(request, own)) {
+      const reason = `'${request.headers.host}' is no name of the development broker: ask it as 127.0.0.1 or localhost`
+      respond(response, 403, { error: 'forbidden', reason })
+      return
+    }
     if (request.headers.authorization !== AUTHORIZATION) {
       respond(response, 401, { error: 'not_authorised', reason: 'Login failed' })
       return
@@ -103,6 +117,20 @@ async function answer(broker: DevBroker, request: IncomingMessage, response: Ser
     const reason = byteString(error instanceof Error ? error.message : String(error))
     respond(response, error instanceof NotFound ? 404 : 400, { error: 'bad_request', reason })
   }
+}
+
+/**
+ * Whether the browser of this machine may have been made to ask: a web page can have its own name lead to this machine (DNS rebinding), and
+ * everybody knows the password.
+ */
+function isOfWebPage({ headers: { host = '' }, socket }: IncomingMessage, own: string): boolean {
+  const { localAddress = '', localFamily } = socket
+  if (!LOOPBACK.check(localAddress, localFamily === 'IPv6' ? 'ipv6' : 'ipv4')) return false
+  const name = host
+    .replace(/:\d*$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase()
+  return isIP(name) === 0 && name !== 'localhost' && name !== own.toLowerCase()
 }
 
 function fits(route: string, method: string, parts: readonly string[]): boolean {
@@ -252,9 +280,10 @@ function setPolicy(
   [, vhost = '', name = '']: readonly string[],
   body: Readonly<Record<string, unknown>>,
 ): void {
-  const { pattern, definition, priority, 'apply-to': applyTo = 'all' } = body
+  const { pattern, definition, priority = 0, 'apply-to': applyTo = 'all' } = body
   if (typeof pattern !== 'string') throw new Error(`policy '${name}': 'pattern' must be a string`)
-  if (typeof definition !== 'object' || definition === null)
+  if (typeof priority !== 'number') throw new Error(`policy '${name}': 'priority' must be a number`)
+  if (typeof definition !== 'object' || definition === null || Array.isArray(definition))
     throw new Error(`policy '${name}': 'definition' must be an object`)
   if (!isScope(applyTo))
     throw new Error(`policy '${name}': 'apply-to' must be 'all', 'queues', 'classic_queues' or 'exchanges'`)
@@ -264,7 +293,7 @@ function setPolicy(
     pattern,
     definition: definition as Record<string, unknown>,
     applyTo,
-    priority: typeof priority === 'number' ? priority : 0,
+    priority,
   })
 }
 

@@ -2,6 +2,7 @@
  * Policies: what an operator sets for all queues or exchanges of certain names. Of those that match, the one of the highest priority
  * counts, alone. Source: RabbitMQ's guide to policies.
  */
+import { isOverflow } from './queue-arguments.ts'
 
 /** As the management API has it. */
 export interface Policy {
@@ -18,33 +19,49 @@ export interface Policy {
   readonly priority?: number
 }
 
-const KNOWN: ReadonlyMap<string, 'number' | 'string'> = new Map([
-  ['message-ttl', 'number'],
-  ['expires', 'number'],
-  ['max-length', 'number'],
-  ['max-length-bytes', 'number'],
-  ['overflow', 'string'],
-  ['dead-letter-exchange', 'string'],
-  ['dead-letter-routing-key', 'string'],
-  ['alternate-exchange', 'string'],
+interface Value {
+  readonly is: (value: unknown) => boolean
+  /** In words. */
+  readonly what: string
+}
+
+const text: Value = { is: (value) => typeof value === 'string', what: 'a string' }
+const natural: Value = { is: (value) => wholeFrom(0, value), what: 'a whole number from 0 on' }
+const positive: Value = { is: (value) => wholeFrom(1, value), what: 'a whole number from 1 on' }
+const KNOWN: ReadonlyMap<string, Value> = new Map([
+  ['message-ttl', natural],
+  ['expires', positive],
+  ['max-length', natural],
+  ['max-length-bytes', natural],
+  ['overflow', { is: isOverflow, what: `'drop-head', 'reject-publish' or 'reject-publish-dlx'` }],
+  ['dead-letter-exchange', text],
+  ['dead-letter-routing-key', text],
+  ['alternate-exchange', text],
   // how RabbitMQ stores a queue; here all are in memory
-  ['queue-mode', 'string'],
+  ['queue-mode', { is: (value) => value === 'default' || value === 'lazy', what: `'default' or 'lazy'` }],
 ])
+/** What the regular expressions of RabbitMQ have, and means something else here. */
+const ONLY_ELSEWHERE = /\\[ACEGHKNPQRVXZahpz]|\[\[[:.=]/
 
 export class Policies {
   readonly #policies = new Map<string, { readonly policy: Policy; readonly expression: RegExp }>()
 
-  /** @throws Error for a definition that this broker does not know, or a pattern that is none */
+  /** @throws Error for a definition that this broker does not know or makes no sense, or a pattern that is none */
   set(policy: Policy): void {
-    for (const [key, value] of Object.entries(policy.definition)) {
-      const type = KNOWN.get(key)
-      if (type === undefined)
-        throw new Error(
-          `policy '${policy.name}': '${key}' is not implemented; known are ${[...KNOWN.keys()].join(', ')}`,
-        )
-      if (typeof value !== type) throw new Error(`policy '${policy.name}': '${key}' must be a ${type}`)
+    const { name, pattern, definition } = policy
+    const entries = Object.entries(definition)
+    if (entries.length === 0)
+      throw new Error(`policy '${name}': it says nothing; known are ${[...KNOWN.keys()].join(', ')}`)
+    for (const [key, value] of entries) {
+      const known = KNOWN.get(key)
+      if (known === undefined)
+        throw new Error(`policy '${name}': '${key}' is not implemented; known are ${[...KNOWN.keys()].join(', ')}`)
+      if (!known.is(value)) throw new Error(`policy '${name}': '${key}' must be ${known.what}`)
     }
-    this.#policies.set(policy.name, { policy, expression: new RegExp(policy.pattern) })
+    const [foreign] = ONLY_ELSEWHERE.exec(pattern) ?? []
+    if (foreign !== undefined)
+      throw new Error(`policy '${name}': '${foreign}' in a pattern is not implemented; write the pattern without it`)
+    this.#policies.set(name, { policy, expression: new RegExp(pattern) })
   }
 
   clear(name: string): void {
@@ -65,4 +82,8 @@ export class Policies {
   list(): readonly Policy[] {
     return [...this.#policies.values()].map(({ policy }) => policy)
   }
+}
+
+function wholeFrom(least: number, value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= least
 }

@@ -1,5 +1,5 @@
 /** What a queue's arguments ask for: checked when it is declared, and compared when it is declared again. */
-import { AmqpException, named, notImplemented } from './exceptions.ts'
+import { AmqpException, named, notImplemented, unreadable } from './exceptions.ts'
 import { type Field, type FieldTable, integerIn, shownField, textIn, typeNameOf } from './field-table.ts'
 
 /** What rules a queue: its arguments and its policy, taken together. */
@@ -17,7 +17,9 @@ export interface QueueSettings {
 /** Leaving them out means the same as their default. */
 const DEFAULTED: ReadonlySet<string> = new Set(['x-queue-type', 'x-queue-mode'])
 
+/** What is wrong with it. */
 type Check = (field: Field) => string | undefined
+type ArgumentCheck = (field: Field, all: FieldTable) => string | undefined
 
 const natural: Check = (field) => {
   const value = integerIn(field)
@@ -39,24 +41,56 @@ const type = oneOf(
   (value) => QUEUE_TYPES.has(value),
   (value) => `"unsupported queue type '${value}'"`,
 )
+const priority: Check = (field) =>
+  natural(field) ?? ((integerIn(field) ?? 0) > 255 ? `{max_value_exceeded,${integerIn(field)}}` : undefined)
+const version: Check = (field) =>
+  natural(field) ??
+  (integerIn(field) === 1 || integerIn(field) === 2 ? undefined : `"unsupported queue version '${integerIn(field)}'"`)
+const routingKey: ArgumentCheck = (field, all) =>
+  text(field) ?? (all.has('x-dead-letter-exchange') ? undefined : 'routing_key_but_no_dlx_defined')
+const integer: Check = (field) =>
+  integerIn(field) === undefined ? `"expected integer, got ${typeNameOf(field)}"` : undefined
 const flag: Check = (field) => (field.type === 't' ? undefined : `{unacceptable_type,${typeNameOf(field)}}`)
 
 /** The arguments that mean something, in the order in which RabbitMQ checks them. */
-const CHECKS: ReadonlyMap<string, Check> = new Map([
+const CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map([
+  ['x-queue-type', type],
   ['x-expires', positive],
   ['x-message-ttl', natural],
   ['x-dead-letter-exchange', text],
-  ['x-dead-letter-routing-key', text],
+  ['x-dead-letter-routing-key', routingKey],
   ['x-max-length', natural],
   ['x-max-length-bytes', natural],
+  ['x-max-priority', priority],
   ['x-overflow', overflow],
-  ['x-single-active-consumer', flag],
   ['x-queue-mode', mode],
-  ['x-queue-type', type],
+  ['x-queue-version', version],
+  ['x-single-active-consumer', flag],
+])
+/** Of consumers. */
+const CONSUMER_CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map([
+  ['x-priority', integer],
+  ['x-cancel-on-ha-failover', flag],
+])
+/** They mean something for quorum queues and streams alone, and are refused for others. */
+const OF_OTHER_TYPES: ReadonlySet<string> = new Set([
+  'x-delivery-limit',
+  'x-dead-letter-strategy',
+  'x-initial-cluster-size',
+  'x-max-age',
+  'x-max-in-memory-bytes',
+  'x-max-in-memory-length',
+  'x-queue-leader-locator',
+  'x-quorum-initial-group-size',
+  'x-stream-max-segment-size-bytes',
 ])
 /** What RabbitMQ has; here there is the first alone. */
 const QUEUE_TYPES: ReadonlySet<string> = new Set(['classic', 'quorum', 'stream'])
 const UNKNOWN_HERE = ['x-max-priority']
+/** It says where in a cluster a queue is: here there is one place. */
+const LOCATOR = 'x-queue-master-locator'
+const LOCATORS: ReadonlySet<string> = new Set(['client-local', 'min-masters', 'random'])
+const COMPARED: readonly string[] = [...CHECKS.keys(), LOCATOR]
 /** Of a bound of some weeks, as RabbitMQ's timers have it. */
 const MOST_MS = 0xffff_ffff
 
@@ -67,7 +101,7 @@ export function checkArguments(args: FieldTable, name: string, vhost: string): v
     if (field === undefined) continue
     const value = integerIn(field)
     const tooLarge = (key === 'x-expires' || key === 'x-message-ttl') && value !== undefined && value > MOST_MS
-    const problem = tooLarge ? `{value_too_large,${value}}` : check(field)
+    const problem = tooLarge ? `{value_too_large,${value}}` : check(field, args)
     // RabbitMQ says it in other words of this one
     if (problem !== undefined && key === 'x-dead-letter-exchange')
       throw new AmqpException(
@@ -77,14 +111,32 @@ export function checkArguments(args: FieldTable, name: string, vhost: string): v
     if (problem !== undefined)
       throw new AmqpException(406, `invalid arg '${key}' for ${named('queue', name, vhost)}: ${problem}`)
   }
-  if (args.has('x-dead-letter-routing-key') && !args.has('x-dead-letter-exchange'))
-    throw new AmqpException(
-      406,
-      `invalid arg 'x-dead-letter-routing-key' for ${named('queue', name, vhost)}: routing_key_but_no_dlx_defined`,
-    )
   const queueType = textIn(args.get('x-queue-type')) ?? 'classic'
   if (queueType !== 'classic') throw notImplemented(`queues of type '${queueType}'`)
+  for (const key of args.keys()) if (OF_OTHER_TYPES.has(key)) throw refusedByType(key, name, vhost)
+  const locator = args.get(LOCATOR)
+  // RabbitMQ fails over one that it does not know
+  if (locator !== undefined && !LOCATORS.has(textIn(locator) ?? '')) throw unreadable()
   for (const key of UNKNOWN_HERE) if (args.has(key)) throw notImplemented(`queue argument '${key}'`)
+}
+
+/** @throws AmqpException (406) for a value that makes no sense */
+export function checkConsumerArguments(args: FieldTable, queue: string, vhost: string): void {
+  for (const [key, check] of CONSUMER_CHECKS) {
+    const field = args.get(key)
+    const problem = field && check(field, args)
+    if (problem !== undefined)
+      throw new AmqpException(406, `invalid arg '${key}' for ${named('queue', queue, vhost)}: ${problem}`)
+  }
+  if (args.has('x-stream-offset')) throw refusedByType('x-stream-offset', queue, vhost)
+}
+
+/** 406, for an argument that only queues or consumers of other types than the classic one have. */
+export function refusedByType(key: string, queue: string, vhost: string): AmqpException {
+  return new AmqpException(
+    406,
+    `invalid arg '${key}' for ${named('queue', queue, vhost)} of queue type rabbit_classic_queue`,
+  )
 }
 
 /** @throws AmqpException (406) when an argument that means something differs */
@@ -92,7 +144,7 @@ export function checkSameArguments(
   what: string,
   current: FieldTable,
   received: FieldTable,
-  keys: Iterable<string> = CHECKS.keys(),
+  keys: Iterable<string> = COMPARED,
 ): void {
   for (const key of keys) {
     const one = current.get(key)
@@ -143,6 +195,6 @@ export function settingsOf(args: FieldTable, policy: Readonly<Record<string, unk
   }
 }
 
-function isOverflow(value: string | undefined): value is QueueSettings['overflow'] {
+export function isOverflow(value: unknown): value is QueueSettings['overflow'] {
   return value === 'drop-head' || value === 'reject-publish' || value === 'reject-publish-dlx'
 }

@@ -44,7 +44,7 @@ export class ReadyList<T extends Positioned> {
     const back = items.toSorted((a, b) => a.position - b.position)
     const last = back.at(-1)
     if (last === undefined) return
-    const merged: T[] = []
+    let merged: T[] = []
     let next = 0
     for (
       let waiting = this.first();
@@ -56,7 +56,8 @@ export class ReadyList<T extends Positioned> {
       merged.push(waiting)
       this.#head += 1
     }
-    merged.push(...back.slice(next))
+    // there may be more than a call takes arguments
+    merged = merged.concat(back.slice(next))
     if (merged.length > this.#head) this.#compact(merged)
     else {
       this.#head -= merged.length

@@ -168,7 +168,7 @@ export class VirtualHost implements QueueHost {
     })
     const keys = [letter.routingKey, ...keysIn(readKnown(letter.properties).headers, 'CC')]
     const queues = this.#queuesFor(deadLetterExchange, keys)
-    const open = reason === 'rejected' ? queues : queues.filter(({ name }) => !goesInCircles(letter, name))
+    const open = queues.filter(({ name }) => !goesInCircles(letter, name))
     this.buryingAfter(() => this.#dead.push({ message: letter, queues: open }))
   }
 

@@ -1,15 +1,9 @@
 /** Messages as text for a terminal: one line, or a block with everything. Whatever comes from the wire is escaped. */
-import { inspect, styleText } from 'node:util'
-import type { IncomingMessage } from '../wire/message.ts'
+import { inspect } from 'node:util'
 import { bodyOf } from '../observe/body.ts'
+import type { Style } from '../observe/paint.ts'
+import type { IncomingMessage } from '../wire/message.ts'
 import { visible, visibleLines } from '../wire/text.ts'
-
-type Style = Parameters<typeof styleText>[0]
-
-/** The text in a colour, where colours are wanted. */
-export function paint(colours: boolean, style: Style, text: string): string {
-  return colours ? styleText(style, text, { validateStream: false }) : text
-}
 
 /** A value as text of several lines, escaped. */
 export function valueText(value: unknown): string {

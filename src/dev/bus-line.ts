@@ -2,9 +2,9 @@
  * One line of text for each message of the bus, for eyes that follow a conversation: its id is short and has a colour of
  * its own. Whatever a peer put into a message, it disturbs no terminal and forges no line.
  */
-import { styleText } from 'node:util'
 import { deathsOf, describeDeath } from '../dead-letter/letter.ts'
 import { type LevelName, LEVELS, levelNumber } from '../log/levels.ts'
+import { paint, type Style } from '../observe/paint.ts'
 import { DEAD_LETTER_EXCHANGE } from '../topology/dead-letters.ts'
 import { EXCHANGES } from '../topology/names.ts'
 import type { IncomingMessage } from '../wire/message.ts'
@@ -13,8 +13,6 @@ import { visible, visibleLines } from '../wire/text.ts'
 
 /** What a message is. */
 export type Kind = 'event' | 'command' | 'result' | 'configuration' | 'log' | 'dead letter'
-
-type Colour = Extract<Parameters<typeof styleText>[0], string>
 
 export interface LineStyle {
   readonly colours: boolean
@@ -29,7 +27,7 @@ export interface LineStyle {
 interface Parts {
   /** What it is, in one word of up to nine letters. */
   readonly word: string
-  readonly colour: Colour
+  readonly colour: Style
   readonly sender: string
   readonly conversationId: string
   readonly text: string
@@ -65,11 +63,6 @@ const KINDS = {
   configuration: { word: 'config', colour: 'magenta' },
 } as const
 
-/** The text in a colour, where colours are wanted. */
-export function paint(colours: boolean, colour: Colour, text: string): string {
-  return colours ? styleText(colour, text, { validateStream: false }) : text
-}
-
 /** What a message is, by the exchange that it came through. */
 export function kindOf({ exchange, properties: { replyTo = '' } }: IncomingMessage): Kind {
   switch (exchange) {
@@ -94,7 +87,7 @@ export function lineOf(message: IncomingMessage, arrived: Date, style: LineStyle
   const { word, colour, sender, conversationId, text, loud, details } = parts
   const time = clockTime(arrived, wide)
   const room = style.width - time.length - CONVERSATION_COLUMNS - WORD_COLUMNS - SENDER_COLUMNS - 4
-  const painted = (one: Colour, shown: string): string => paint(style.colours, one, shown)
+  const painted = (one: Style, shown: string): string => paint(style.colours, one, shown)
   // what went wrong is worth a second line of a narrow terminal, and what a service logs is meant to be read by whoever works on it
   const most = details !== undefined && style.details ? LOG_COLUMNS : loud ? LOUD_COLUMNS : Math.max(room, 20)
   const shown = cut(visible(text), most)
@@ -183,7 +176,7 @@ function isLevel(text: string): text is LevelName {
   return LEVELS.some((level) => level === text)
 }
 
-function colourOfLevel(level: LevelName): Colour {
+function colourOfLevel(level: LevelName): Style {
   const number = levelNumber(level)
   return number <= levelNumber('ERROR') ? 'red' : number === levelNumber('WARNING') ? 'yellow' : 'gray'
 }
@@ -211,7 +204,7 @@ function clockTime(time: Date, withMs: boolean): string {
 }
 
 /** The same colour whenever the same conversation shows. */
-function conversationColour(conversationId: string): Colour {
+function conversationColour(conversationId: string): Style {
   let hash = 0
   for (const character of conversationId) hash = (hash * 31 + character.charCodeAt(0)) >>> 0
   return CONVERSATION_COLOURS[hash % CONVERSATION_COLOURS.length] ?? 'gray'

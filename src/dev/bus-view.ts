@@ -2,6 +2,7 @@
  * Shows what happens on a bus: one queue of its own, bound to everything, so that messages show in the order in which the
  * broker took them. It leaves nothing behind, and comes back by itself when the broker does.
  */
+import { StoppedError } from '../errors.ts'
 import type { Redact } from '../observe/redact.ts'
 import { DEAD_LETTER_EXCHANGE } from '../topology/dead-letters.ts'
 import { EXCHANGES } from '../topology/names.ts'
@@ -9,6 +10,7 @@ import { AmqpConnection } from '../transport/amqp-connection.ts'
 import type { BrokerTls } from '../transport/broker-tls.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { exchangeExists } from '../transport/declaring.ts'
+import { unlessAborted } from '../transport/reconnect.ts'
 import { tap } from '../transport/tap.ts'
 import type { IncomingMessage } from '../wire/message.ts'
 import { type Kind, kindOf, lineOf, type LineStyle, recordOf } from './bus-line.ts'
@@ -53,7 +55,8 @@ export class BusView {
 
   /**
    * Resolves when the view sees everything from now on.
-   * @throws ConnectionError when the broker cannot be reached, or refuses us; TopologyError when it has exchanges of other kinds
+   * @throws ConnectionError when the broker cannot be reached, or refuses us; TopologyError when it has exchanges of other kinds;
+   * StoppedError when the signal aborts before
    */
   static async open(options: BusViewOptions, signal: AbortSignal): Promise<BusView> {
     const { broker, tls } = options
@@ -65,7 +68,11 @@ export class BusView {
     } finally {
       await connection.shutDown(TIMEOUT_MS)
     }
-    await view.#watch()
+    await unlessAborted(view.#watch(), signal)
+    if (signal.aborted) {
+      await view.close()
+      throw new StoppedError('stopped before the bus was seen')
+    }
     return view
   }
 

@@ -1,10 +1,11 @@
 /** One session of development: services on a bus, and the view of what they say to each other, until it is over. */
+import { paint } from '../observe/paint.ts'
 import type { Redact } from '../observe/redact.ts'
 import type { BrokerTls } from '../transport/broker-tls.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import { unlessAborted } from '../transport/reconnect.ts'
 import { visible } from '../wire/text.ts'
-import { paint, type LineStyle } from './bus-line.ts'
+import type { LineStyle } from './bus-line.ts'
 import { BusView } from './bus-view.ts'
 import { Services } from './services.ts'
 

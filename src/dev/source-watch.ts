@@ -86,7 +86,7 @@ export class SourceWatch {
     if (IS_PASSED_OVER.test(name)) return
     const isNewFolder = event === 'rename' && isFolder(path)
     if (isNewFolder) this.#add(path)
-    if (!(isNewFolder ? hasCode(path) : IS_CODE.test(name))) return
+    if (!(isNewFolder ? hasCode(path) : isCode(name))) return
     this.#changed.add(path)
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#report(), QUIET_MS)
@@ -110,7 +110,11 @@ export function projectOf(file: string): string {
 
 /** What is moved to its place with all that is in it makes one event. */
 function hasCode(folder: string): boolean {
-  return [folder, ...foldersIn(folder)].some((each) => entriesOf(each).some(({ name }) => IS_CODE.test(name)))
+  return [folder, ...foldersIn(folder)].some((each) => entriesOf(each).some(({ name }) => isCode(name)))
+}
+
+function isCode(name: string): boolean {
+  return IS_CODE.test(name) && !IS_PASSED_OVER.test(name)
 }
 
 function foldersIn(folder: string): readonly string[] {

@@ -26,6 +26,8 @@ const LONGEST_DELAY_MS = 30_000
 const HEALTHY_MS = 10_000
 /** A service that is asked to stop finishes what it has in hand, for 10 s by default. */
 const STOP_TIMEOUT_MS = 12_000
+/** How long what it wrote last may take to come, once it has ended. */
+const LAST_WORDS_MS = 500
 /** Beyond this it is no longer waited for, whether it said that it works or not. */
 const READY_TIMEOUT_MS = 3_000
 
@@ -111,11 +113,18 @@ export class SupervisedService {
       return `cannot be started: ${error instanceof Error ? error.message : String(error)}`
     }
     this.#child = child
-    for (const stream of [child.stdout, child.stderr]) if (stream !== null) eachLine(stream, onLine)
+    const streams = [child.stdout, child.stderr].filter((stream) => stream !== null)
+    for (const stream of streams) eachLine(stream, onLine)
+    let timer: NodeJS.Timeout | undefined
+    // what it left behind in a group of its own may hold them open, and so keep it from closing
+    child.once('exit', () => {
+      timer = setTimeout(() => streams.forEach((stream) => stream.destroy()), LAST_WORDS_MS)
+    })
     const end = await new Promise<string | undefined>((resolve) => {
       child.once('error', (error) => resolve(`cannot be started: ${error.message}`))
       child.once('close', (code, signal) => resolve(code === 0 ? undefined : `died (${signal ?? `exit code ${code}`})`))
     })
+    clearTimeout(timer)
     clearTimeout(this.#killTimer)
     this.#killTimer = undefined
     this.#child = undefined

@@ -2,6 +2,7 @@
  * Cuts the bytes of a connection into commands, each an array of texts. What is no command ends the connection, as does one that is too
  * large: so a web page that has a browser send its request here is not listened to. Source: Redis serialization protocol (RESP).
  */
+import { ReceivedBytes } from '../wire/received-bytes.ts'
 import { visible } from '../wire/text.ts'
 import { ReplyError } from './reply.ts'
 
@@ -14,8 +15,7 @@ const MOST_TEXTS = MOST_COMMAND_BYTES / TEXT_OVERHEAD
 const MOST_LINE_BYTES = 32
 
 export class RespReader {
-  #chunks: Buffer[] = []
-  #held = 0
+  readonly #received = new ReceivedBytes()
   #texts: Buffer[] = []
   /** How many texts of the command have not been read. */
   #missing = 0
@@ -24,8 +24,7 @@ export class RespReader {
   #size = 0
 
   push(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-    this.#held += chunk.length
+    this.#received.push(chunk)
   }
 
   /**
@@ -62,19 +61,18 @@ export class RespReader {
       this.#length = length
     }
     const length = this.#length
-    if (this.#held < length + 2) return undefined
-    const bytes = this.#joined()
+    if (this.#received.length < length + 2) return undefined
+    const bytes = this.#received.all()
     if (bytes[length] !== 13 || bytes[length + 1] !== 10) throw protocolError('a text does not end where it should')
-    this.#keep(bytes.subarray(length + 2))
+    this.#received.drop(length + 2)
     this.#length = undefined
     return bytes.subarray(0, length)
   }
 
   /** The number of a line that begins with this sign. */
   #number(sign: string, most: number): number | undefined {
-    if (this.#held === 0) return undefined
-    const bytes = this.#joined()
-    const line = bytes.subarray(0, MOST_LINE_BYTES)
+    if (this.#received.length === 0) return undefined
+    const line = this.#received.all().subarray(0, MOST_LINE_BYTES)
     if (line.toString('latin1', 0, 1) !== sign)
       throw protocolError(`expected '${sign}', got '${visible(line.toString('latin1', 0, 1))}'`)
     const end = line.indexOf('\r\n')
@@ -82,21 +80,8 @@ export class RespReader {
     const digits = line.toString('latin1', 1, Math.max(end, 1))
     const number = /^-?\d{1,10}$/.test(digits) ? Number(digits) : Infinity
     if (number > most) throw protocolError(`invalid ${sign === '*' ? 'multibulk' : 'bulk'} length; the most is ${most}`)
-    this.#keep(bytes.subarray(end + 2))
+    this.#received.drop(end + 2)
     return number
-  }
-
-  #joined(): Buffer {
-    const [first] = this.#chunks
-    if (this.#chunks.length === 1 && first !== undefined) return first
-    const bytes = Buffer.concat(this.#chunks)
-    this.#chunks = [bytes]
-    return bytes
-  }
-
-  #keep(rest: Buffer): void {
-    this.#chunks = rest.length === 0 ? [] : [rest]
-    this.#held = rest.length
   }
 }
 

@@ -3,7 +3,7 @@
  * of their own in its place, and drive it by hand. Deadlines of the network are none of it: they go by the system's time always.
  */
 import { InvalidSettingError } from '../errors.ts'
-import { describe } from '../options.ts'
+import { describe, LONGEST_TIMER_MS } from '../options.ts'
 
 /** Cancels a timer; harmless when it has run. */
 export type Cancel = () => void
@@ -22,7 +22,15 @@ export interface Clock {
 export const SYSTEM_CLOCK: Clock = {
   now: () => performance.timeOrigin + performance.now(),
   after: (delayMs, callback) => {
-    const handle = setTimeout(callback, delayMs)
+    let handle: NodeJS.Timeout
+    // one that is to wait for longer than a timer can would run at once
+    const wait = (leftMs: number): void => {
+      handle =
+        leftMs > LONGEST_TIMER_MS
+          ? setTimeout(() => wait(leftMs - LONGEST_TIMER_MS), LONGEST_TIMER_MS)
+          : setTimeout(callback, leftMs)
+    }
+    wait(delayMs)
     return () => clearTimeout(handle)
   },
   every: (intervalMs, callback) => {

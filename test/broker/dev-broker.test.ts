@@ -52,12 +52,58 @@ test('what is dead-lettered by a policy says of what it died', async () => {
   await connection.close()
 })
 
-test('a policy that it does not know is refused', async () => {
+test('deaths that were counted as far as a number goes are counted on as RabbitMQ does it', async () => {
   const broker = await started()
-  expect(() => broker.setPolicy({ name: 'ha', pattern: '', definition: { 'ha-mode': 'all' } })).toThrow(
-    /policy 'ha': 'ha-mode' is not implemented; known are message-ttl/,
-  )
+  const connection = await amqp.connect(broker.url)
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue('dead')
+  await channel.bindQueue('dead', 'amq.fanout', '')
+  await channel.assertQueue('work', { arguments: { 'x-dead-letter-exchange': 'amq.fanout' } })
+  const count = { '!': 'int64', value: 2n ** 63n - 1n }
+  const headers = { 'x-death': [{ queue: 'work', reason: 'expired', count }] }
+  // it dies by a timer, where nobody could be told of an error
+  channel.sendToQueue('work', Buffer.from('one'), { headers, expiration: '10' })
+  await channel.waitForConfirms()
+  await expect
+    .poll(async () => channel.get('dead'))
+    .toMatchObject({ properties: { headers: { 'x-death': [{ queue: 'work', count: -(2 ** 63) }] } } })
+  await connection.close()
 })
+
+test('a queue that may stay unused for a month is there for more than a moment', async () => {
+  const broker = await started()
+  const connection = await amqp.connect(broker.url)
+  const channel = await connection.createChannel()
+  await channel.assertQueue('kept', { expires: 30 * 86_400_000 })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(await channel.checkQueue('kept')).toMatchObject({ queue: 'kept' })
+  await connection.close()
+})
+
+test.each([
+  ['that it does not know', { 'ha-mode': 'all' }, /policy 'one': 'ha-mode' is not implemented; known are message-ttl/],
+  ['of an overflow that there is not', { overflow: 'drop' }, /'overflow' must be 'drop-head', 'reject-publish' or/],
+  ['of a length below zero', { 'max-length': -1 }, /'max-length' must be a whole number from 0 on/],
+  ['of a part of a millisecond', { 'message-ttl': 0.5 }, /'message-ttl' must be a whole number from 0 on/],
+  ['of no time at all', { expires: 0 }, /'expires' must be a whole number from 1 on/],
+  ['of a mode that there is not', { 'queue-mode': 'eager' }, /'queue-mode' must be 'default' or 'lazy'/],
+  ['of an exchange that is no name', { 'dead-letter-exchange': 5 }, /'dead-letter-exchange' must be a string/],
+  ['that says nothing', {}, /policy 'one': it says nothing/],
+])('a policy %s is refused', async (_what, definition, problem) => {
+  const broker = await started()
+  expect(() => broker.setPolicy({ name: 'one', pattern: '', definition })).toThrow(problem)
+  expect(broker.vhosts()[0]?.policies()).toEqual([])
+})
+
+test.each(['\\Aone', '^\\Qa.b\\E$', '\\p{Lu}', '[[:alpha:]]', '(?i)one', 'a++'])(
+  'the pattern %s, which RabbitMQ understands and it does not, is refused',
+  async (pattern) => {
+    const broker = await started()
+    expect(() => broker.setPolicy({ name: 'one', pattern, definition: { 'max-length': 1 } })).toThrow(
+      /regular|not impl/,
+    )
+  },
+)
 
 test('when it ends, its clients are told', async () => {
   const broker = await started()

@@ -4,7 +4,21 @@ import { runInNewContext } from 'node:vm'
 import amqp from 'amqplib'
 import { afterEach, expect, test } from 'vitest'
 import { DevBroker, type DevBrokerOptions } from '../../src/broker/dev-broker.ts'
-import { BODY, frame, HEADER, method, publish, short, u16, u32, u64, u8 } from '../conformance/hostile/bytes.ts'
+import {
+  BODY,
+  field,
+  frame,
+  HEADER,
+  headers,
+  long,
+  method,
+  publish,
+  short,
+  u16,
+  u32,
+  u64,
+  u8,
+} from '../conformance/hostile/bytes.ts'
 import { RawClient } from '../conformance/hostile/raw-client.ts'
 
 const MEGABYTE = 1_024 * 1_024
@@ -101,6 +115,18 @@ test('bodies that never end count as messages do, and are forgotten with their c
   await expect.poll(() => broker.memoryAlarm).toBe(false)
 })
 
+test('headers of messages that never end count as messages do, and are forgotten with their connection', async () => {
+  const { broker, raw } = await started({ memoryLimitBytes: 4 * MEGABYTE })
+  const properties = headers(field('a', 'S', long(Buffer.alloc(100_000))))
+  for (let number = 2; number <= 100; number++) {
+    const header = frame(HEADER, number, u16(60), u16(0), u64(1n), properties)
+    raw.send(method(number, 20, 10, short('')), publish(number), header)
+  }
+  await expect.poll(() => broker.memoryAlarm).toBe(true)
+  raw.close()
+  await expect.poll(() => broker.memoryAlarm).toBe(false)
+})
+
 test('who does not read is not listened to, and gets all when it reads again', async () => {
   const { broker, raw } = await started()
   const connection = await amqp.connect(broker.url)
@@ -118,7 +144,7 @@ test('who does not read is not listened to, and gets all when it reads again', a
   await expect.poll(() => held() - before).toBeLessThan(32 * MEGABYTE)
   expect((await channel.checkQueue('many')).messageCount).toBeGreaterThan(MANY / 2)
   raw.hearAgain()
-  await heard(raw, '60.71 on 1', MANY)
+  await heard(raw, 'basic.get-ok on 1', MANY)
   expect((await channel.checkQueue('many')).messageCount).toBe(0)
 })
 

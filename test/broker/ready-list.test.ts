@@ -32,6 +32,15 @@ describe('a list of waiting messages', () => {
     expect(positionsIn(list)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
+  test('takes back as many as there are', () => {
+    const list = listOf(...Array.from({ length: 100 }, (_, position) => position))
+    for (let position = 100; position < 300_000; position++) list.push({ position })
+    const taken = Array.from({ length: 299_999 }, () => list.shift()).filter((item) => item !== undefined)
+    list.insert(taken)
+    expect(list.length).toBe(300_000)
+    expect([list.first()?.position, list.second()?.position]).toEqual([0, 1])
+  })
+
   test('keeps the order whatever is taken and comes back', () => {
     const list = new ReadyList<{ position: number }>()
     let out: { position: number }[] = []

@@ -245,6 +245,29 @@ plain(
 )
 
 plain(
+  'what a service left behind in a process group of its own, with its output, is not waited for',
+  async () => {
+    const leaving = (version: string): string => `import { spawn } from 'node:child_process'
+      const { pid } = spawn('sleep', ['300'], { detached: true, stdio: 'inherit' })
+      console.log('${version} left', pid)
+      setInterval(() => {}, 1000)`
+    write('leaving.mjs', leaving('v1'))
+    await using running = dev('leaving.mjs', '--port', '0')
+    try {
+      await shows(running, /v1 left \d+/)
+      write('leaving.mjs', leaving('v2'))
+      await shows(running, /v2 left \d+/)
+      running.child.kill('SIGTERM')
+      expect((await running.ended).code).toBe(130)
+      expect(running.stdout).not.toContain('is killed')
+    } finally {
+      for (const [, pid] of running.stdout.matchAll(/left (\d+)/g)) process.kill(Number(pid), 'SIGKILL')
+    }
+  },
+  60_000,
+)
+
+plain(
   'TypeScript is run by the tsx of the project',
   async () => {
     symlinkSync(join(root, 'node_modules', 'tsx'), join(folder, 'node_modules', 'tsx'))

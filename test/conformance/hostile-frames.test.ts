@@ -75,7 +75,7 @@ describe.skipIf(inject('managementUrl') === '')('both brokers say the same to', 
     await bystander.stop()
     await Promise.all(targets.map((target) => target[Symbol.asyncDispose]()))
     expect(bystander.problem).toBeUndefined()
-    expect(bystander.sent).toBeGreaterThan(100)
+    expect(bystander.sent).toBeGreaterThan(0)
     expect(bystander.got).toEqual(Array.from({ length: bystander.sent }, (_, n) => n + 1))
   })
 

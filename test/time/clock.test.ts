@@ -4,7 +4,13 @@ import { createMemoryStore } from 'eventail/store'
 import { TestClock } from '../../src/testing/test-clock.ts'
 import { SYSTEM_CLOCK } from '../../src/time/clock.ts'
 import { pauseBy } from '../../src/time/pause.ts'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
+
+const DAY_MS = 86_400_000
+
+afterEach(() => {
+  vi.useRealTimers()
+})
 
 /** Whether it has ended, as soon as all that runs now has. */
 async function hasEnded(promise: Promise<void>): Promise<boolean> {
@@ -36,6 +42,18 @@ test('the time of the system is that of the calendar, and goes on', () => {
   // the calendar may have been set right since the process began
   expect(Math.abs(before - Date.now())).toBeLessThan(60_000)
   expect(SYSTEM_CLOCK.now()).toBeGreaterThanOrEqual(before)
+})
+
+test('a timer of the system waits for longer than one of Node can, and can be cancelled all the while', () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const called: string[] = []
+  SYSTEM_CLOCK.after(60 * DAY_MS, () => called.push('kept'))
+  const cancel = SYSTEM_CLOCK.after(60 * DAY_MS, () => called.push('cancelled'))
+  vi.advanceTimersByTime(60 * DAY_MS - 1)
+  expect(called).toEqual([])
+  cancel()
+  vi.advanceTimersByTime(1)
+  expect([called, vi.getTimerCount()]).toEqual([['kept'], 0])
 })
 
 test.each([

@@ -16,6 +16,7 @@ import { tap } from '../../transport/tap.ts'
 import { conversationIdOf } from '../../wire/envelope.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
+import { paint } from '../../observe/paint.ts'
 import {
   type BrokerOptions,
   EXIT,
@@ -26,7 +27,7 @@ import {
   refuseOperands,
 } from '../command-line.ts'
 import { checkBroker, connectionSettings, managementOf, mayRead } from '../connect.ts'
-import { clock, paint } from '../show.ts'
+import { clock } from '../show.ts'
 
 export interface DeadOptions extends BrokerOptions {
   readonly watch?: boolean

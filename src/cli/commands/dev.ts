@@ -8,6 +8,7 @@ import { makeRedact } from '../../observe/redact.ts'
 import { DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE } from '../../topology/dead-letters.ts'
 import { parseBrokerUrl, secretUrlOf } from '../../transport/broker-url.ts'
 import { visible } from '../../wire/text.ts'
+import { paint } from '../../observe/paint.ts'
 import {
   type BrokerOptions,
   EXIT,
@@ -21,7 +22,6 @@ import {
   UsageError,
   withoutPasswords,
 } from '../command-line.ts'
-import { paint } from '../show.ts'
 
 export interface DevOptions extends BrokerOptions {
   readonly port?: number

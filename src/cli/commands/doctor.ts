@@ -6,9 +6,9 @@ import { toJson } from '../../observe/body.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import { pause } from '../../transport/reconnect.ts'
 import { visible } from '../../wire/text.ts'
+import { paint } from '../../observe/paint.ts'
 import { type BrokerOptions, EXIT, refuseOperands, takeBroker, type Target, type Terminal } from '../command-line.ts'
 import { checkBroker, connectionSettings, managementOf } from '../connect.ts'
-import { paint } from '../show.ts'
 
 export interface DoctorOptions extends BrokerOptions {
   /** For how many seconds dead letters are watched. */

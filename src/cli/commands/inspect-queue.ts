@@ -8,6 +8,7 @@ import { makeRedact } from '../../observe/redact.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
 import { visible } from '../../wire/text.ts'
+import { paint } from '../../observe/paint.ts'
 import {
   type BrokerOptions,
   EXIT,
@@ -19,7 +20,7 @@ import {
 } from '../command-line.ts'
 import { connectionSettings, managementOf, mayRead } from '../connect.ts'
 import { Saver } from '../save.ts'
-import { bodyText, paint } from '../show.ts'
+import { bodyText } from '../show.ts'
 
 export interface InspectCliOptions extends BrokerOptions, FilterOptions {
   readonly count?: number

@@ -8,8 +8,9 @@ import { checkBroker } from '../connect.ts'
 import { envelopeLine, kindOf } from '../../observe/envelope.ts'
 import { makeFilter } from '../../observe/filter.ts'
 import { makeRedact } from '../../observe/redact.ts'
+import { paint } from '../../observe/paint.ts'
 import { Saver } from '../save.ts'
-import { bodyText, clock, colourOf, paint } from '../show.ts'
+import { bodyText, clock, colourOf } from '../show.ts'
 
 export interface MonitorOptions extends BrokerOptions {
   readonly events?: readonly string[] | true

@@ -7,9 +7,9 @@ import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import type { BrokerUrl } from '../../transport/broker-url.ts'
 import { visible } from '../../wire/text.ts'
+import { paint } from '../../observe/paint.ts'
 import { type BrokerOptions, EXIT, explain, onceEach, takeBroker, type Terminal, UsageError } from '../command-line.ts'
 import { managementOf } from '../connect.ts'
-import { paint } from '../show.ts'
 
 export interface ReadyOptions extends BrokerOptions {
   /** For how many seconds at most. */

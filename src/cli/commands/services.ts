@@ -3,9 +3,9 @@ import { type ServiceFacts, servicesOf } from '../../management/services.ts'
 import { takeSnapshot } from '../../management/snapshot.ts'
 import { toJson } from '../../observe/body.ts'
 import { visible } from '../../wire/text.ts'
+import { paint } from '../../observe/paint.ts'
 import { type BrokerOptions, EXIT, refuseOperands, takeBroker, type Terminal } from '../command-line.ts'
 import { managementOf } from '../connect.ts'
-import { paint } from '../show.ts'
 
 export interface ServicesOptions extends BrokerOptions {
   readonly format?: 'table' | 'json' | 'mermaid' | 'dot'

@@ -8,6 +8,7 @@ import { type Step, Trace } from '../../observe/trace.ts'
 import { EXCHANGES } from '../../topology/names.ts'
 import { tap } from '../../transport/tap.ts'
 import { visible } from '../../wire/text.ts'
+import { paint } from '../../observe/paint.ts'
 import {
   type BrokerOptions,
   EXIT,
@@ -18,7 +19,7 @@ import {
   refuseOperands,
 } from '../command-line.ts'
 import { checkBroker, managementOf, routesIfKnown } from '../connect.ts'
-import { colourOf, oneLine, paint } from '../show.ts'
+import { colourOf, oneLine } from '../show.ts'
 
 export interface TraceOptions extends BrokerOptions {
   readonly mermaid?: boolean

@@ -44,6 +44,26 @@ const BROKEN: readonly (readonly [title: string, table: Buffer])[] = [
 ]
 
 export const contents: readonly HostileCase[] = [
+  {
+    title: 'a body that is larger than the frames agreed on, which comes back in frames that are not',
+    says: [
+      'queue.declare-ok on 1',
+      'basic.get-ok on 1',
+      'a frame of type 2 on 1, of 14 bytes',
+      'a frame of type 3 on 1, of 4088 bytes',
+      'a frame of type 3 on 1, of 4088 bytes',
+      'a frame of type 3 on 1, of 1824 bytes',
+    ],
+    play: async (raw, vhost) => {
+      await raw.open({ vhost, frameMax: 4_096 })
+      const name = short('large')
+      raw.send(method(1, 50, 10, u16(0), name, u8(0b100), u32(0)))
+      raw.send(method(1, 60, 40, u16(0), short(''), name, u8(0)), header(10_000n))
+      for (const size of [4_000, 4_000, 2_000]) raw.send(body(Buffer.alloc(size)))
+      raw.send(method(1, 60, 70, u16(0), name, u8(1)))
+      await raw.hear(6)
+    },
+  },
   whenOpen(
     'a heartbeat within a message',
     [publish(), frame(HEARTBEAT, 0), header(1n), frame(HEARTBEAT, 0), body('x'), FLOW],

@@ -24,6 +24,8 @@ import { startOk } from './raw-client.ts'
 const NO_TEXT = Buffer.from([0xc3, 0x28])
 const qos = method(1, 60, 10, u32(0), u16(1), u8(0))
 const consumerTag = (...bytes: readonly number[]): Buffer => method(1, 60, 30, short(Buffer.from(bytes)), u8(0))
+const consume = (queue: string, tag: string): Buffer =>
+  method(1, 60, 20, u16(0), short(queue), short(tag), u8(0), u32(0))
 const closeOf = (channel: number): Buffer => method(channel, 20, 40, u16(200), short(''), u32(0))
 
 export const frames: readonly HostileCase[] = [
@@ -75,7 +77,11 @@ export const frames: readonly HostileCase[] = [
     says: ['channel.open-ok on 4', 'channel.open-ok on 7', ...closed(530)],
     play: async (raw, vhost) => {
       await raw.open({ vhost, channelMax: 3 })
-      for (const number of [4, 7, 8]) raw.send(method(number, 20, 10, short('')))
+      for (const [said, number] of [4, 7].entries()) {
+        raw.send(method(number, 20, 10, short('')))
+        await raw.hear(said + 1)
+      }
+      raw.send(method(8, 20, 10, short('')))
       await raw.hear(4)
     },
   },
@@ -153,6 +159,17 @@ export const frames: readonly HostileCase[] = [
     [method(1, 50, 10, Buffer.alloc(200))],
     closed(501, 'queue.declare'),
   ),
+  {
+    title: 'a tag of a consumer that is taken',
+    says: ['queue.declare-ok on 1', 'basic.consume-ok on 1', ...closed(530, 'basic.consume')],
+    play: async (raw, vhost) => {
+      await raw.open({ vhost })
+      raw.send(method(1, 50, 10, u16(0), short('tags'), u8(0b100), u32(0)), consume('tags', 'c'))
+      await raw.hear(2)
+      raw.send(consume('tags', 'c'))
+      await raw.hear(4)
+    },
+  },
   whenOpen('a prefetch of bytes', [method(1, 60, 10, u32(1), u16(1), u8(0))], closed(540, 'basic.qos')),
   whenOpen('a recovery without requeueing', [method(1, 60, 110, u8(0))], closed(540, 'basic.recover')),
   whenOpen(

@@ -35,9 +35,12 @@ const NAMES: Readonly<Record<string, string>> = {
   '50.10': 'queue.declare',
   '50.11': 'queue.declare-ok',
   '60.10': 'basic.qos',
+  '60.20': 'basic.consume',
+  '60.21': 'basic.consume-ok',
   '60.31': 'basic.cancel-ok',
   '60.40': 'basic.publish',
   '60.60': 'basic.deliver',
+  '60.71': 'basic.get-ok',
   '60.80': 'basic.ack',
   '60.110': 'basic.recover',
   '0.0': 'nothing',
@@ -164,7 +167,7 @@ export class RawClient {
 }
 
 function shown(type: number, channel: number, payload: Buffer): Said {
-  if (type !== METHOD) return `a frame of type ${type} on ${channel}`
+  if (type !== METHOD) return `a frame of type ${type} on ${channel}, of ${payload.length} bytes`
   const name = nameAt(payload, 0)
   if (name !== 'connection.close' && name !== 'channel.close') return `${name} on ${channel}`
   const end = 7 + payload.readUInt8(6)

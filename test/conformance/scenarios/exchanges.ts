@@ -23,6 +23,9 @@ export const exchanges: readonly Scenario[] = [
         refusal('auto_delete', 'true', 'false'),
       )
       await link.refused('exchange.declare', { ...fields, internal: true }, 406, refusal('internal', 'true', 'false'))
+      const nameless = { exchange: stage.name('y'), type: 'topic', arguments: { 'alternate-exchange': true } }
+      const noName = `PRECONDITION_FAILED - invalid type 'bool' for arg 'alternate-exchange' in exchange '${stage.name('y')}' ${stage.inVhost}`
+      await link.refused('exchange.declare', nameless, 406, noName)
       const other = { ...fields, arguments: { 'alternate-exchange': 'other' } }
       const none = `PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange '${exchange}' ${stage.inVhost}: received the value 'other' of type 'longstr' but current is none`
       await link.refused('exchange.declare', other, 406, none)

@@ -202,8 +202,14 @@ export const limiting: readonly Scenario[] = [
       expect(bodies(await channel.drained(queue))).toEqual(taken)
       expect(taken).toEqual(['1', '2'])
       expect(await channel.counts(grave)).toEqual([0, 0])
-      await channel.send(queue, '5')
+      for (const body of ['5', '6']) await channel.send(queue, body)
       expect(await channel.confirmed()).toEqual([])
+      // what somebody holds does not count
+      await channel.do('basic.get', { queue })
+      await channel.send(queue, '7')
+      expect(await channel.confirmed()).toEqual([])
+      await channel.send(queue, '8')
+      expect(await channel.confirmed()).toEqual([8])
     },
   },
   {

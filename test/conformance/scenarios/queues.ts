@@ -30,6 +30,9 @@ export const queues: readonly Scenario[] = [
         ['x-dead-letter-exchange', 'dlx'],
         ['x-overflow', 'reject-publish'],
         ['x-single-active-consumer', true],
+        ['x-max-priority', 5],
+        ['x-queue-version', 2],
+        ['x-queue-master-locator', 'client-local'],
       ] as const) {
         const other = { ...fields, arguments: { [name]: value } }
         await link.refused(
@@ -92,11 +95,38 @@ export const queues: readonly Scenario[] = [
         ['x-single-active-consumer', 'yes'],
         ['x-queue-mode', 'odd'],
         ['x-queue-type', 'odd'],
+        ['x-queue-version', 3],
+        ['x-queue-version', 'new'],
+        ['x-max-priority', 256],
+        ['x-max-priority', -1],
+        ['x-delivery-limit', 5],
+        ['x-dead-letter-strategy', 'at-least-once'],
+        ['x-initial-cluster-size', 3],
+        ['x-max-age', '1h'],
+        ['x-max-in-memory-bytes', 5],
+        ['x-max-in-memory-length', 5],
+        ['x-queue-leader-locator', 'client-local'],
+        ['x-quorum-initial-group-size', 3],
+        ['x-stream-max-segment-size-bytes', 100],
       ] as const) {
         await link.refused('queue.declare', { queue, arguments: { [name]: value } }, 406, refusal(name))
       }
       const withExchange = { 'x-dead-letter-exchange': 'dlx', 'x-dead-letter-routing-key': 5 }
       await link.refused('queue.declare', { queue, arguments: withExchange }, 406, refusal('x-dead-letter-routing-key'))
+      const locator = { queue, arguments: { 'x-queue-master-locator': 'nowhere' } }
+      await (await stage.connect()).refused('queue.declare', locator, 541, 'INTERNAL_ERROR')
+      // of several it is the first, in an order of its own
+      for (const [first, second] of [
+        ['x-queue-type', 'x-expires'],
+        ['x-dead-letter-routing-key', 'x-max-length'],
+        ['x-max-priority', 'x-overflow'],
+        ['x-queue-mode', 'x-queue-version'],
+        ['x-queue-version', 'x-single-active-consumer'],
+        ['x-overflow', 'x-delivery-limit'],
+      ] as const) {
+        const both = { [second]: -1, [first]: -1 }
+        await link.refused('queue.declare', { queue, arguments: both }, 406, refusal(first))
+      }
       const routingKey = { queue, arguments: { 'x-dead-letter-routing-key': 'k' } }
       await link.refused('queue.declare', routingKey, 406, refusal('x-dead-letter-routing-key'))
     },
