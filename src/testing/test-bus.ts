@@ -4,6 +4,7 @@
  */
 import type { Call } from '../endpoint/endpoint.ts'
 import { Endpoint } from '../endpoint/endpoint.ts'
+import { StoppedError } from '../errors.ts'
 import { checkOptions, checkTimerMs, checkWhole, checkWholeMs } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { type LevelName, levelNumber } from '../log/levels.ts'
@@ -90,13 +91,13 @@ export interface TestBus extends AsyncDisposable {
    * everything that was published for it is confirmed. What waits for time to pass waits on: timers, batches that are not full, what the
    * broker refused and is sent again later, and messages that the outage brake holds back.
    * @param options timeoutMs is by the system's time. @default 4_000
-   * @throws NotSettledError that names what is still going on
+   * @throws NotSettledError that names what is still going on; StoppedError when the bus is closed
    */
   readonly settled: (options?: { readonly timeoutMs?: number }) => Promise<void>
   /**
    * Lets so many milliseconds pass for the services, and calls the timers that become due, each at its time. Before, between and after them
    * it waits as {@link settled} does; for a handler that goes on while timers wait, 100 ms at most each time.
-   * @throws NotSettledError
+   * @throws NotSettledError; StoppedError when the bus is closed
    */
   readonly advance: (ms: number) => Promise<void>
   /** What the broker took so far, in its order: events, commands, results and configurations. */
@@ -231,15 +232,17 @@ class RunningBus implements TestBus {
 
   readonly settled = async ({ timeoutMs = SETTLE_TIMEOUT_MS } = {}): Promise<void> => {
     checkTimerMs('timeoutMs', timeoutMs)
+    this.#checkOpen()
     await this.#settling.settle(timeoutMs)
     await this.#parts.recorder.catchUp()
   }
 
-  readonly advance = (ms: number): Promise<void> => {
+  readonly advance = async (ms: number): Promise<void> => {
     checkWholeMs('advance', ms, 0)
+    this.#checkOpen()
     const advanced = this.#advancing.then(() => this.#advance(ms))
     this.#advancing = advanced.catch(() => {})
-    return advanced
+    await advanced
   }
 
   readonly published = (filter: MessageFilter = {}): readonly BusMessage[] => {
@@ -270,6 +273,13 @@ class RunningBus implements TestBus {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #checkOpen(): void {
+    if (this.#closed !== undefined)
+      throw new StoppedError(
+        'the bus is closed: await settled() and advance() before it is, and look at what was said whenever',
+      )
   }
 
   readonly #onLog = (record: LogRecord): void => {
