@@ -212,7 +212,7 @@ export class CallTimeoutError extends EventailError {
 
   constructor(command: string, timeoutMs: number, isSent: boolean) {
     const why = isSent
-      ? 'a queue took it, and nobody has answered yet'
+      ? 'a queue took it, and nobody has answered yet; one that died gets no answer (see the logs, and the dead letters)'
       : 'the broker has not even taken it, and may do so later'
     super(`no result of command '${command}' within ${timeoutMs} ms; ${why}`)
     this.command = command

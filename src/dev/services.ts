@@ -74,15 +74,20 @@ export class Services {
     return this.#groups.flat()
   }
 
-  /** The file of a service is about that service alone; any other may be imported by all of its project. */
+  /** The file of a service is about that service alone; any other may be imported by all of its project that are in its language. */
   #onChange(folder: string, changed: readonly string[]): void {
     const own = new Set(this.#all.map(({ file }) => file))
-    const isShared = changed.some((file) => !own.has(file))
+    const shared = changed.filter((file) => !own.has(file))
     for (const service of this.#all) {
       const isInProject = service.file.startsWith(folder.endsWith(sep) ? folder : folder + sep)
-      if (changed.includes(service.file) || (isShared && isInProject)) service.change()
+      const isImported = shared.some((file) => isPython(file) === isPython(service.file))
+      if (changed.includes(service.file) || (isInProject && isImported)) service.change()
     }
   }
+}
+
+function isPython(file: string): boolean {
+  return file.endsWith('.py')
 }
 
 /** The name of the file, or as much of the path as it takes to tell it from the others. */

@@ -7,7 +7,8 @@ import { basename, dirname, join } from 'node:path'
 
 /** What a service may be made of. Data is not: a service that writes some must not be started again for that. */
 const IS_CODE = /(?:\.(?:[cm]?[jt]s|py)|^package\.json|^tsconfig.*\.json)$/
-const IS_PASSED_OVER = /^(?:node_modules|__pycache__|\..*)$/
+/** Also tests: no service is made of them. */
+const IS_PASSED_OVER = /^(?:node_modules|__pycache__|\..*|.*\.(?:test|spec)\.[cm]?[jt]s)$/
 /** A save may be several changes, and a save of many files as well. */
 const QUIET_MS = 100
 const MOST_FOLDERS = 2_000
@@ -85,7 +86,7 @@ export class SourceWatch {
     if (IS_PASSED_OVER.test(name)) return
     const isNewFolder = event === 'rename' && isFolder(path)
     if (isNewFolder) this.#add(path)
-    if (!(isNewFolder ? hasCode(path) : IS_CODE.test(name))) return
+    if (!(isNewFolder ? hasCode(path) : isCode(name))) return
     this.#changed.add(path)
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#report(), QUIET_MS)
@@ -109,7 +110,11 @@ export function projectOf(file: string): string {
 
 /** What is moved to its place with all that is in it makes one event. */
 function hasCode(folder: string): boolean {
-  return [folder, ...foldersIn(folder)].some((each) => entriesOf(each).some(({ name }) => IS_CODE.test(name)))
+  return [folder, ...foldersIn(folder)].some((each) => entriesOf(each).some(({ name }) => isCode(name)))
+}
+
+function isCode(name: string): boolean {
+  return IS_CODE.test(name) && !IS_PASSED_OVER.test(name)
 }
 
 function foldersIn(folder: string): readonly string[] {

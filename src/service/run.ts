@@ -14,6 +14,20 @@ const EXIT_UNAVAILABLE = 69
 /** A handler that did not end in its drain time may keep the process alive for ever. */
 const ABANDONED_EXIT_MS = 1_000
 
+/** Whoever closes what is his behind `run` has done so by then, mostly. */
+const LINGERING_MS = 1_000
+/** What keeps a process alive, by Node's names, as a person knows it. Standard streams are none of it. */
+const OPEN: readonly (readonly [name: string, words: string])[] = [
+  ['TCPSocketWrap', 'connections'],
+  ['TCPServerWrap', 'servers'],
+  ['Timeout', 'timers'],
+  ['MessagePort', 'worker threads'],
+  ['ProcessWrap', 'child processes'],
+]
+
+/** Services of this process that run. */
+let running = 0
+
 export async function runUntilStopped(service: string, createWorker: () => Worker): Promise<void> {
   let worker: Worker
   try {
@@ -24,6 +38,7 @@ export async function runUntilStopped(service: string, createWorker: () => Worke
     process.exitCode = EXIT_CONFIG
     return
   }
+  running += 1
   let signals = 0
   const onSignal = (): void => {
     signals += 1
@@ -44,12 +59,25 @@ export async function runUntilStopped(service: string, createWorker: () => Worke
   try {
     await worker.stopped
   } finally {
+    running -= 1
     for (const signal of SIGNALS) process.off(signal, onSignal)
     process.off('uncaughtException', onUnexpected)
     process.off('unhandledRejection', onUnexpected)
   }
   if (worker.hasAbandoned) setTimeout(() => process.exit(), ABANDONED_EXIT_MS).unref()
+  else setTimeout(() => tellOfLingering(service), LINGERING_MS).unref()
   if (worker.failure !== undefined) process.exitCode = exitCodeOf(worker.failure)
+}
+
+/** A program that does not end after its service has is not started again by whoever watches it, and nothing says why. */
+function tellOfLingering(service: string): void {
+  if (running > 0) return
+  const kept = process.getActiveResourcesInfo()
+  const open = OPEN.filter(([name]) => kept.includes(name)).map(([, words]) => words)
+  const what = open.length === 0 ? '' : ` (${open.join(', ')})`
+  process.stderr.write(
+    `${service}: has stopped, but its program goes on, because something in it is still open${what}: close it behind run(), a store with close()\n`,
+  )
 }
 
 function exitCodeOf(failure: Error): number {

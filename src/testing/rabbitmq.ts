@@ -1,5 +1,5 @@
 /** A bus of tests on a RabbitMQ that runs: in a virtual host of its own, made and removed through the management API. */
-import { ManagementError } from '../errors.ts'
+import { type AccessRefusedError, ManagementError } from '../errors.ts'
 import { ManagementApi } from '../management/api.ts'
 import { parseBrokerUrl } from '../transport/broker-url.ts'
 import { newId } from '../wire/ids.ts'
@@ -39,4 +39,12 @@ export async function useRabbitmq(url: string, managementUrl: string | undefined
     release: () => false,
     close: () => api.delete(`vhosts/${vhost}`),
   }
+}
+
+/** The virtual host was made, and yet the broker does not have it. */
+export function ofOtherBroker(error: AccessRefusedError): ManagementError {
+  return new ManagementError(
+    `the management API made a virtual host for this bus of tests, and the broker refuses it: is it the API of another broker? Set managementUrl or EVENTAIL_MANAGEMENT_URL to that of this one (${error.message})`,
+    { cause: error },
+  )
 }

@@ -2,6 +2,7 @@
  * `startBus`: a bus for the tests of services, with any test runner. Services run on it as they are, on a broker in this process or on a
  * RabbitMQ, and a test publishes, waits until everything has settled, looks at what was said, and lets time pass.
  */
+import { AccessRefusedError } from '../errors.ts'
 import type { Call } from '../endpoint/endpoint.ts'
 import { Endpoint } from '../endpoint/endpoint.ts'
 import { StoppedError } from '../errors.ts'
@@ -19,7 +20,7 @@ import { checkPattern } from '../topology/names.ts'
 import { type BusMessage, type DeadLetter, FILTER_NAMES, fits, type MessageFilter } from './bus-message.ts'
 import { startDevelopmentBroker } from './development-broker.ts'
 import { FaultPlan, type Faults, noFaults } from './faults.ts'
-import { useRabbitmq } from './rabbitmq.ts'
+import { ofOtherBroker, useRabbitmq } from './rabbitmq.ts'
 import { Recorder } from './recorder.ts'
 import { Settling } from './settling.ts'
 import type { TestBroker } from './test-broker.ts'
@@ -136,7 +137,7 @@ export async function startBus(options: BusOptions = {}): Promise<TestBus> {
     return new RunningBus({ broker, recorder, clock, seed, name, faults })
   } catch (error) {
     await broker.close()
-    throw error
+    throw broker.kind === 'rabbitmq' && error instanceof AccessRefusedError ? ofOtherBroker(error) : error
   }
 }
 

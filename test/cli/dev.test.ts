@@ -84,7 +84,7 @@ plain(
     // the view is nobody who takes a message
     expect(await eventail(url, ['publish-event', 'Nothing', '-', '--mandatory'], '1')).toMatchObject({ code: 7 })
     const failing = await eventail(url, ['send-command', 'adder.Add', '-', '--timeout', '0.1'], '{"a": 0}')
-    expect(failing.code).toBe(124)
+    expect(failing).toMatchObject({ code: 124, stderr: expect.stringContaining('or have died: eventail dead tells') })
     await shows(running, / dead +eventail-cli +dead: adder\.Add, rejected by adder\.commands +\{"a":0\}/)
     // the stack, as far as it is about the service
     expect(running.stdout).toMatch(
@@ -133,7 +133,7 @@ plain(
     await using running = dev('keeper.mjs', 'finder.mjs', '--port', '0')
     await shows(running, / event +finder +Found +\{"pony":1\}/)
     expect(running.stdout).toMatch(
-      /^ {2}A store for createTempStore, in memory too, is on redis:\/\/127\.0\.0\.1:\d+\.$/m,
+      /^ {2}A store for createTempStore, in memory too, is on redis:\/\/127\.0\.0\.1:\d+; in TypeScript it takes: npm install @redis\/client$/m,
     )
   },
   60_000,
@@ -161,7 +161,7 @@ plain(
 )
 
 plain(
-  'packages, hidden files and data are no code of a service',
+  'packages, hidden files, tests, data and other languages are no code of a service',
   async () => {
     write('one.mjs', teller('one', 'v1'))
     write('two.mjs', teller('two', 'v1'))
@@ -171,6 +171,7 @@ plain(
     write('node_modules/other/index.mjs', 'export {}')
     write('.hidden/some.mjs', '// changed')
     write('data.json', '{}')
+    for (const name of ['one.test.mjs', 'lib/two.spec.ts', 'three.py']) write(name, '')
     // what is seen of the others is seen before this, or with it
     write('one.mjs', teller('one', 'v2'))
     await shows(running, /Told +\{"one":"v2"\}/)

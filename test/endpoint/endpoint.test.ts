@@ -204,7 +204,8 @@ describe('a call', () => {
     const late: unknown = await web.call('mute.Do', 1, { timeoutMs: 500 }).catch((error: unknown) => error)
     expect(late).toMatchObject({
       code: 'CALL_TIMEOUT',
-      message: "no result of command 'mute.Do' within 500 ms; a queue took it, and nobody has answered yet",
+      message:
+        "no result of command 'mute.Do' within 500 ms; a queue took it, and nobody has answered yet; one that died gets no answer (see the logs, and the dead letters)",
     })
     const stop = new AbortController()
     const aborted = web.call('mute.Do', 1, { signal: stop.signal })

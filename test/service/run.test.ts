@@ -101,6 +101,19 @@ test('a program ends after its drain time, also while a batch is still being han
   await expect.poll(() => probe.counts('hanging.events')).toEqual({ messages: 1, consumers: 0 })
 })
 
+test('a program that does not end, because something in it is still open, says so', async ({ url }) => {
+  await using program = new Program(url, 'lingering', 'open')
+  await program.until('ready')
+  program.child.kill('SIGTERM')
+  await program.until('over')
+  await expect
+    .poll(() => program.stderr, { timeout: 15_000 })
+    .toContain('lingering: has stopped, but its program goes on, because something in it is still open (connections)')
+  expect(program.child.exitCode).toBeNull()
+  program.child.kill('SIGUSR2')
+  expect(await program.exited).toBe(0)
+})
+
 test('a program waits for a handler that goes on after it acknowledged its message, and for what that publishes', async ({
   url,
   probe,

@@ -139,7 +139,7 @@ function aboutBus(bus: DevelopmentBus, { colours }: Terminal): readonly string[]
   const store =
     bus.storeUrl === undefined
       ? 'Stores are on the Redis of EVENTAIL_REDIS_URL.'
-      : `A store for createTempStore, in memory too, is on ${bus.storeUrl}.`
+      : `A store for createTempStore, in memory too, is on ${bus.storeUrl}; in TypeScript it takes: npm install @redis/client`
   return [
     paint(colours, 'bold', `development broker on ${bus.url}`),
     '  It does what RabbitMQ does, but in memory: when it ends, all that is on it is gone (docs/development-broker.md).',

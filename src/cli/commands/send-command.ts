@@ -99,8 +99,11 @@ async function whyNone(
     )
     return EXIT.unroutable
   }
-  const who = consumers === 0 ? 'its service is not running' : 'nobody has answered yet'
-  terminal.say(`no result of ${command} within ${timeout} s: queue '${queue}' has it, and ${who}`)
+  const why =
+    consumers === 0
+      ? `queue '${queue}' has it, and its service is not running`
+      : `queue '${queue}' took it; it may still be handled, or have died: eventail dead tells, and the logs (eventail logger)`
+  terminal.say(`no result of ${command} within ${timeout} s: ${why}`)
   return EXIT.timeout
 }
 

@@ -77,7 +77,11 @@ export const frames: readonly HostileCase[] = [
     says: ['channel.open-ok on 4', 'channel.open-ok on 7', ...closed(530)],
     play: async (raw, vhost) => {
       await raw.open({ vhost, channelMax: 3 })
-      for (const number of [4, 7, 8]) raw.send(method(number, 20, 10, short('')))
+      for (const [said, number] of [4, 7].entries()) {
+        raw.send(method(number, 20, 10, short('')))
+        await raw.hear(said + 1)
+      }
+      raw.send(method(8, 20, 10, short('')))
       await raw.hear(4)
     },
   },

@@ -3,6 +3,7 @@
  *
  * It tells on stdout, one word a line, what happens; SIGUSR2 ends the handlers that wait.
  */
+import { connect } from 'node:net'
 import { createBatch, defineService, onEvent } from 'eventail'
 
 const [url = '', name = '', behaviour = ''] = process.argv.slice(2)
@@ -52,6 +53,10 @@ const service = defineService({
     },
   },
 })
+
+// as a store, or a pool of a database, has one
+const connection = behaviour === 'open' ? connect(Number(new URL(url).port), '127.0.0.1') : undefined
+process.once('SIGUSR2', () => connection?.destroy())
 
 await service.run({
   urls: [url],
