@@ -133,10 +133,7 @@ export class VirtualHost implements QueueHost {
       throw new AmqpException(403, `cannot publish to internal ${named('exchange', name, this.name)}`)
   }
 
-  /**
-   * @param keys all that it is routed by
-   * @throws AmqpException (540) when the exchange routes by headers
-   */
+  /** @param keys all that it is routed by */
   publish(message: Message, keys: readonly string[]): Published {
     const queues = this.#queuesFor(message.exchange, keys)
     const takers = this.#takersOf(message, queues)
@@ -237,7 +234,6 @@ export class VirtualHost implements QueueHost {
     for (let name = pending.shift(); name !== undefined; name = pending.shift()) {
       const exchange = this.exchanges.get(name)
       if (exchange === undefined) continue
-      if (exchange.type === 'headers') throw notImplemented(`exchanges of type 'headers'`)
       // every queue is bound to the default exchange with its name
       const direct = name === '' ? this.queues.get(key) : undefined
       const bindings = exchange.matching(key)

@@ -231,15 +231,15 @@ class RunningBus implements TestBus {
   }
 
   readonly settled = async ({ timeoutMs = SETTLE_TIMEOUT_MS } = {}): Promise<void> => {
-    this.#checkOpen()
     checkTimerMs('timeoutMs', timeoutMs)
+    this.#checkOpen()
     await this.#settling.settle(timeoutMs)
     await this.#parts.recorder.catchUp()
   }
 
   readonly advance = async (ms: number): Promise<void> => {
-    this.#checkOpen()
     checkWholeMs('advance', ms, 0)
+    this.#checkOpen()
     const advanced = this.#advancing.then(() => this.#advance(ms))
     this.#advancing = advanced.catch(() => {})
     await advanced
@@ -275,12 +275,15 @@ class RunningBus implements TestBus {
     await this.close()
   }
 
-  readonly #onLog = (record: LogRecord): void => {
-    this.#records.push(record)
+  #checkOpen(): void {
+    if (this.#closed !== undefined)
+      throw new StoppedError(
+        'the bus is closed: await settled() and advance() before it is, and look at what was said whenever',
+      )
   }
 
-  #checkOpen(): void {
-    if (this.#closed !== undefined) throw new StoppedError('the bus of tests is closed: nothing happens on it any more')
+  readonly #onLog = (record: LogRecord): void => {
+    this.#records.push(record)
   }
 
   async #advance(ms: number): Promise<void> {

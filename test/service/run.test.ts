@@ -115,6 +115,16 @@ test('a program that does not end, because something in it is still open, says s
   expect(await program.exited).toBe(0)
 })
 
+test('a program that has failed ends all the same, also if something in it is still open', async ({ url }) => {
+  await using program = new Program(url, 'failed', 'open-throw')
+  await program.until('over')
+  const began = performance.now()
+  expect(await program.exited).toBe(1)
+  // the broker closes a connection on which nothing is said after ten
+  expect(performance.now() - began).toBeLessThan(8_000)
+  expect(program.stderr).toContain('something in it is still open (connections)')
+})
+
 test('a program waits for a handler that goes on after it acknowledged its message, and for what that publishes', async ({
   url,
   probe,

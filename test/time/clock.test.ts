@@ -44,6 +44,17 @@ test('the time of the system is that of the calendar, and goes on', () => {
   expect(SYSTEM_CLOCK.now()).toBeGreaterThanOrEqual(before)
 })
 
+test('timers of tests that are due at the same time are called in the order in which they were set', () => {
+  const clock = new TestClock(0)
+  const called: string[] = []
+  clock.after(10, () => called.push('one'))
+  clock.every(5, () => called.push('each'))
+  clock.after(10, () => called.push('two'))
+  while (clock.goOn(10));
+  // what is called again is set anew
+  expect(called).toEqual(['each', 'one', 'two', 'each'])
+})
+
 test('a timer of the system waits for longer than one of Node can, and can be cancelled all the while', () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const called: string[] = []

@@ -161,6 +161,19 @@ export const routing: readonly Scenario[] = [
     },
   },
   {
+    title: 'a headers exchange to which nothing is bound takes nothing, and no dead letters',
+    play: async (stage) => {
+      const channel = await stage.channel({ confirm: true })
+      await channel.do('basic.publish', { exchange: 'amq.headers', routing_key: 'k', mandatory: true, body: 'one' })
+      await channel.confirmed()
+      const queue = await channel.declare(stage.name('q'), { 'x-dead-letter-exchange': 'amq.match' })
+      await channel.send(queue, 'two', { expiration: '20' })
+      await channel.confirmed()
+      await channel.until(queue, 0)
+      expect(await channel.counts(queue)).toEqual([0, 0])
+    },
+  },
+  {
     title: 'a headers binding with another x-match than all or any is refused',
     notImplemented: 'headers',
     play: async (stage) => {
