@@ -7,7 +7,7 @@ import { AmqpConnection, type ConnectionSettings } from '../transport/amqp-conne
 import type { BrokerTls } from '../transport/broker-tls.ts'
 import type { BrokerUrl } from '../transport/broker-url.ts'
 import type { QueueReader } from '../transport/queue-reader.ts'
-import { visible } from '../wire/text.ts'
+import { counted, visible } from '../wire/text.ts'
 import { type Terminal, warnOfPassword } from './command-line.ts'
 
 /** How the commands connect. */
@@ -56,7 +56,7 @@ export async function mayRead(
   const { messages, consumers } = await reader.counts()
   if (serviceOfQueue(reader.queue) !== undefined || consumers > 0) {
     terminal.say(
-      `'${queue}' is a live queue (${messages} messages, ${consumers} consumers). Looking at it makes the broker mark its`,
+      `'${queue}' is a live queue (${counted(messages, 'message')}, ${counted(consumers, 'consumer')}). Looking at it makes the broker mark its`,
     )
     terminal.say(
       'messages as redelivered, which uses up the one retry that each has when its handler fails. Use --force to do it all the same.',

@@ -13,7 +13,9 @@ export function readPayload(path: string, format: PayloadFormat | undefined): un
   const written =
     ending === '.json' ? 'json' : ending === '.cbor' ? 'cbor' : (format ?? (path === '-' ? 'json' : undefined))
   if (written === undefined)
-    throw new UsageError(`${path}: the name ends neither in .json nor in .cbor; say what it is with --format`)
+    throw new UsageError(
+      `${path}: the name ends neither in .json nor in .cbor; say what it is with --format, or give - to read it from stdin`,
+    )
   let bytes: Uint8Array
   try {
     bytes = readFileSync(path === '-' ? 0 : path)

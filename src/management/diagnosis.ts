@@ -6,6 +6,7 @@
 import { EXCHANGES, isPattern, serviceOfQueue } from '../topology/names.ts'
 import { type BrokerUrl, isExposed } from '../transport/broker-url.ts'
 import { type BindingFacts, type QueueFacts, receiversOf, type Snapshot } from './snapshot.ts'
+import { counted } from '../wire/text.ts'
 
 export interface Finding {
   readonly severity: 'problem' | 'note'
@@ -247,7 +248,7 @@ function ofDeadLetters({ snapshot, growth }: DiagnosisOptions): readonly Finding
     if (grown > 0 && growth !== undefined)
       return [problem(name, `dead letters are coming in: ${grown} in ${growth.seconds} s`, mend)]
     const ready = snapshot.queues.find((queue) => queue.name === name)?.ready ?? 0
-    return ready > 0 ? [note(name, `${ready} dead letters wait`, mend)] : []
+    return ready > 0 ? [note(name, `waiting: ${counted(ready, 'dead letter')}`, mend)] : []
   })
 }
 

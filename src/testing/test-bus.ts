@@ -143,7 +143,7 @@ export async function startBus(options: BusOptions = {}): Promise<TestBus> {
 function seedOf(given: number | undefined): number {
   const text = process.env['EVENTAIL_TEST_SEED'] || undefined
   if (given !== undefined) return checkWhole('seed', given, 0)
-  if (text !== undefined) return checkWhole('EVENTAIL_TEST_SEED', Number(text), 0)
+  if (text !== undefined) return checkWhole('EVENTAIL_TEST_SEED', /^\d+$/.test(text) ? Number(text) : text, 0)
   return Math.floor(Math.random() * 2 ** 31)
 }
 

@@ -1,4 +1,4 @@
-/** Text from the wire made safe to show: nothing that a terminal or a log reader would take for a command gets through. */
+/** Text for people. What is from the wire is made safe: nothing that a terminal or a log reader would take for a command gets through. */
 
 // C0 and C1 controls, DEL, line separators, bidirectional overrides and isolates, invisible marks, lone surrogates.
 const HOSTILE =
@@ -13,6 +13,11 @@ export function visible(text: string): string {
 /** Like {@link visible}, for text of several lines: line feeds stay. */
 export function visibleLines(text: string): string {
   return text.split('\n').map(visible).join('\n')
+}
+
+/** A number of things in words: `1 letter`, `2 letters`. */
+export function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`
 }
 
 function escape(character: string): string {

@@ -189,7 +189,7 @@ test.for<[string, Snapshot, string, string, string]>([
     'left-over',
     'is bound to events, and nobody reads it: 9 messages',
   ],
-  ['dead letters that wait', changed('dead-letters', { ready: 3 }), 'note', 'dead-letters', '3 dead letters wait'],
+  ['dead letters that wait', changed('dead-letters', { ready: 3 }), 'note', 'dead-letters', 'waiting: 3 dead letters'],
   [
     'a memory alarm',
     { ...WELL, nodes: node === undefined ? [] : [{ ...node, memoryAlarm: true }] },

@@ -15,7 +15,7 @@ import { QueueReader } from '../../transport/queue-reader.ts'
 import { tap } from '../../transport/tap.ts'
 import { conversationIdOf } from '../../wire/envelope.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
-import { visible } from '../../wire/text.ts'
+import { counted, visible } from '../../wire/text.ts'
 import { paint } from '../../observe/paint.ts'
 import {
   type BrokerOptions,
@@ -71,7 +71,7 @@ async function show(
   const groups = await countDead(reader, terminal.signal)
   if (options.json === true) for (const group of groups) terminal.print(toJson(group))
   else {
-    terminal.print(paint(terminal.colours, 'bold', `${visible(queue)}: ${messages} letters`))
+    terminal.print(paint(terminal.colours, 'bold', `${visible(queue)}: ${counted(messages, 'letter')}`))
     for (const group of groups) terminal.print(`${String(group.count).padStart(8)}  ${groupText(group)}`)
   }
   return true

@@ -7,7 +7,7 @@ import { type FilterOptions, makeFilter } from '../../observe/filter.ts'
 import { makeRedact, type Redact } from '../../observe/redact.ts'
 import { QueueReader } from '../../transport/queue-reader.ts'
 import type { IncomingMessage } from '../../wire/message.ts'
-import { visible } from '../../wire/text.ts'
+import { counted, visible } from '../../wire/text.ts'
 import {
   type BrokerOptions,
   EXIT,
@@ -144,8 +144,8 @@ function conclude(summary: ResurrectSummary, { dryRun = false }: ResurrectCliOpt
   terminal.say(
     `${replayed} of ${total} letters ${done}, ${left} left by the filter, ${failed} could not be replayed, ${total - seen} not looked at`,
   )
-  if (cameBack > 0) terminal.say(`stopped: ${cameBack} letters came in dead again; mend the service first`)
-  else if (arrived > 0) terminal.say(`${arrived} letters came in meanwhile, and were not touched`)
+  if (cameBack > 0) terminal.say(`stopped: ${counted(cameBack, 'letter')} came in dead again; mend the service first`)
+  else if (arrived > 0) terminal.say(`not touched: ${counted(arrived, 'letter')} that came in meanwhile`)
   if (terminal.isReaderGone) return EXIT.partial
   if (terminal.signal.aborted) return EXIT.interrupted
   if (failed === 0 && cameBack === 0) return EXIT.ok
