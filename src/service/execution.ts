@@ -333,7 +333,8 @@ export class Executor {
         delivery.expire(error)
         reject(error)
       }
-      const timer = timeoutMs === Infinity ? undefined : setTimeout(onTime, timeoutMs)
+      // a handler that was abandoned when its worker stopped keeps no process for it
+      const timer = timeoutMs === Infinity ? undefined : setTimeout(onTime, timeoutMs).unref()
       const end = (): void => {
         clearTimeout(timer)
         this.#parts.watch.check()

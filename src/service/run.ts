@@ -16,6 +16,8 @@ const ABANDONED_EXIT_MS = 1_000
 
 /** Whoever closes what is his behind `run` has done so by then, mostly. */
 const LINGERING_MS = 1_000
+/** After a failure nothing is consumed, and who starts the program again waits for its end. */
+const FAILED_EXIT_MS = 5_000
 /** What keeps a process alive, by Node's names, as a person knows it. Standard streams are none of it. */
 const OPEN: readonly (readonly [name: string, words: string])[] = [
   ['TCPSocketWrap', 'connections'],
@@ -66,7 +68,9 @@ export async function runUntilStopped(service: string, createWorker: () => Worke
   }
   if (worker.hasAbandoned) setTimeout(() => process.exit(), ABANDONED_EXIT_MS).unref()
   else setTimeout(() => tellOfLingering(service), LINGERING_MS).unref()
-  if (worker.failure !== undefined) process.exitCode = exitCodeOf(worker.failure)
+  if (worker.failure === undefined) return
+  process.exitCode = exitCodeOf(worker.failure)
+  setTimeout(() => running === 0 && process.exit(), FAILED_EXIT_MS).unref()
 }
 
 /** A program that does not end after its service has is not started again by whoever watches it, and nothing says why. */

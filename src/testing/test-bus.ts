@@ -2,10 +2,9 @@
  * `startBus`: a bus for the tests of services, with any test runner. Services run on it as they are, on a broker in this process or on a
  * RabbitMQ, and a test publishes, waits until everything has settled, looks at what was said, and lets time pass.
  */
-import { AccessRefusedError } from '../errors.ts'
+import { AccessRefusedError, StoppedError } from '../errors.ts'
 import type { Call } from '../endpoint/endpoint.ts'
 import { Endpoint } from '../endpoint/endpoint.ts'
-import { StoppedError } from '../errors.ts'
 import { checkOptions, checkTimerMs, checkWhole, checkWholeMs } from '../options.ts'
 import type { LogRecord } from '../log/gelf.ts'
 import { type LevelName, levelNumber } from '../log/levels.ts'

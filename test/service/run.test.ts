@@ -7,6 +7,7 @@ import { jsonOf, test } from '../bus/bus.ts'
 import { Proxy } from '../bus/proxy.ts'
 
 const PROGRAM = fileURLToPath(new URL('programs/worker.mjs', import.meta.url))
+const ABANDONING = fileURLToPath(new URL('programs/abandoning.mjs', import.meta.url))
 
 /** A service as a process of its own. */
 class Program implements AsyncDisposable {
@@ -114,6 +115,16 @@ test('a program that does not end, because something in it is still open, says s
   expect(await program.exited).toBe(0)
 })
 
+test('a program that has failed ends all the same, also if something in it is still open', async ({ url }) => {
+  await using program = new Program(url, 'failed', 'open-throw')
+  await program.until('over')
+  const began = performance.now()
+  expect(await program.exited).toBe(1)
+  // the broker closes a connection on which nothing is said after ten
+  expect(performance.now() - began).toBeLessThan(8_000)
+  expect(program.stderr).toContain('something in it is still open (connections)')
+})
+
 test('a program waits for a handler that goes on after it acknowledged its message, and for what that publishes', async ({
   url,
   probe,
@@ -127,6 +138,18 @@ test('a program waits for a handler that goes on after it acknowledged its messa
   expect(await program.exited).toBe(0)
   expect(program.told).toContain('end')
   expect(jsonOf(await worked.next())).toBe(1)
+})
+
+test('a handler that never ends keeps no program whose worker was stopped, as it does not keep tests', async ({
+  url,
+}) => {
+  const child = spawn(process.execPath, [ABANDONING, url], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let stdout = ''
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000)
+  const [code] = await once(child, 'close')
+  clearTimeout(timer)
+  expect([code, stdout]).toEqual([0, 'over\n'])
 })
 
 test('a program goes on when nobody reads its stderr any more', async ({ url, probe }) => {

@@ -10,6 +10,7 @@ import {
   onResult,
   Service,
   SETTLE_LATER,
+  StoppedError,
   type EventContext,
 } from 'eventail'
 import { describe, expect, test } from 'vitest'
@@ -65,6 +66,14 @@ describe.for(BUSES)('a bus %s', ([, startBus]) => {
       ).toHaveLength(round * 10)
     }
     expect(bus.deadLetters()).toEqual([])
+  })
+
+  test('that is closed says so to who waits for it; a time that is none rejects', async () => {
+    const bus = await startBus()
+    await expect(bus.advance(-1)).rejects.toThrow('must be a whole number of milliseconds')
+    await bus.close()
+    await expect(bus.settled()).rejects.toThrow(StoppedError)
+    await expect(bus.advance(1)).rejects.toThrow(StoppedError)
   })
 
   test('shows what was published, decoded, with who sent it and what it followed from', async () => {

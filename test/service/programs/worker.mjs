@@ -44,7 +44,7 @@ const service = defineService({
   hooks: {
     onReady: () => {
       tell('ready')
-      if (behaviour === 'throw') {
+      if (behaviour === 'throw' || behaviour === 'open-throw') {
         setTimeout(() => {
           throw new Error('thrown by nobody')
         }, 10)
@@ -55,7 +55,7 @@ const service = defineService({
 })
 
 // as a store, or a pool of a database, has one
-const connection = behaviour === 'open' ? connect(Number(new URL(url).port), '127.0.0.1') : undefined
+const connection = behaviour.startsWith('open') ? connect(Number(new URL(url).port), '127.0.0.1') : undefined
 process.once('SIGUSR2', () => connection?.destroy())
 
 await service.run({
