@@ -315,7 +315,8 @@ export class Connection implements ChannelHost {
     }, intervalMs / 2)
     let silent = 0
     const listener = setInterval(() => {
-      silent = this.#heard || this.#blocked ? 0 : silent + 1
+      // who is not listened to may say what it likes
+      silent = this.#heard || this.#blocked || this.#deaf ? 0 : silent + 1
       this.#heard = false
       if (silent === 2) this.#socket.destroy()
     }, intervalMs)

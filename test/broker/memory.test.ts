@@ -9,6 +9,7 @@ import {
   field,
   frame,
   HEADER,
+  HEARTBEAT,
   headers,
   long,
   method,
@@ -146,6 +147,28 @@ test('who does not read is not listened to, and gets all when it reads again', a
   raw.hearAgain()
   await heard(raw, 'basic.get-ok on 1', MANY)
   expect((await channel.checkQueue('many')).messageCount).toBe(0)
+})
+
+test('who reads slowly is not taken for dead, because nobody listens to it meanwhile', async () => {
+  const { broker } = await started()
+  const connection = await amqp.connect(broker.url)
+  open.push(() => connection.close())
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue('many')
+  for (let count = 0; count < MANY; count++) channel.sendToQueue('many', Buffer.alloc(MEGABYTE))
+  await channel.waitForConfirms()
+  const slow = new RawClient(broker)
+  open.push(() => slow.close())
+  await slow.open({ vhost: '/', heartbeat: 1 })
+  slow.deafen()
+  const get = method(1, 60, 70, u16(0), short('many'), u8(1))
+  slow.send(Buffer.concat(Array.from({ length: MANY }, () => get)))
+  const beats = setInterval(() => slow.send(frame(HEARTBEAT, 0)), 250)
+  open.push(() => clearInterval(beats))
+  // longer than one may say nothing
+  await new Promise((resolve) => setTimeout(resolve, 4_000))
+  slow.hearAgain()
+  await heard(slow, 'basic.get-ok on 1', MANY)
 })
 
 test('a consumer without a limit that does not read gets no more than it can read', async () => {

@@ -226,8 +226,5 @@ describe.for(BUSES)('a bus %s', ([, startBus]) => {
     await bus.close()
     expect(running.state).toBe('stopped')
     await bus.close()
-    await expect(bus.settled()).rejects.toThrow('the bus is closed')
-    await expect(bus.advance(1)).rejects.toThrow('the bus is closed')
-    expect(bus.published()).toEqual([])
   })
 })
