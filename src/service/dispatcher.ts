@@ -113,6 +113,8 @@ export class Dispatcher {
    */
   async ackOrFail(delivery: Delivery): Promise<void> {
     try {
+      // what its handler publishes in the same breath belongs to it, too
+      await Promise.resolve()
       await delivery.ack()
     } catch (error) {
       this.#options.policy.fail(delivery, error)

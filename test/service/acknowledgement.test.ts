@@ -236,6 +236,32 @@ test('a message that is settled later is acknowledged only after its publishes, 
   expect(await probe.counts('later.events')).toEqual({ messages: 1, consumers: 0 })
 })
 
+test('what a handler publishes in the same breath as it acknowledges holds that back', async ({
+  url,
+  probe,
+  management,
+}) => {
+  await fullQueue(probe, management, 'full-6', 'events', 'HeldInBreath')
+  const ended: string[] = []
+  const breath = defineService({
+    name: 'breath',
+    publishRetryDelayMs: 100,
+    drainTimeoutMs: 100,
+    handlers: [
+      onEvent('Breathe', ({ ack, publish }) => {
+        ack().catch(() => {})
+        void publish('HeldInBreath', 1)
+        ended.push('Breathe')
+      }),
+    ],
+  })
+  const worker = await breath.start({ ...QUIET, urls: [url] })
+  await probe.event('Breathe', 1)
+  await expect.poll(() => ended).toHaveLength(1)
+  await worker.stop()
+  expect(await probe.counts('breath.events')).toEqual({ messages: 1, consumers: 0 })
+})
+
 test('an error after the message was settled by hand is told all the same', async ({ url, probe }) => {
   const records = new Records()
   await using _worker = await defineService({
