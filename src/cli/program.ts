@@ -270,7 +270,7 @@ function declareDevelopment(declare: Declare): void {
     name: 'dev',
     usage: '[amqp_url] [file...]',
     description:
-      'run services with a broker for development, restart them when their code changes, show the bus as it goes',
+      'run services with a broker and a store for development, restart them when their code changes, show the bus as it goes',
     examples: ['dev greeter.ts', 'dev src/services/*.ts --port 5673', 'dev greeter.ts --broker amqp://localhost'],
     load: async () => (await import('./commands/dev.ts')).dev,
   })

@@ -1,7 +1,7 @@
 /** How much a client can make the development broker keep, whatever it says and does not say. */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import amqp from 'amqplib'
+import amqp, { type ConfirmChannel } from 'amqplib'
 import { afterEach, expect, test } from 'vitest'
 import { DevBroker, type DevBrokerOptions } from '../../src/broker/dev-broker.ts'
 import {
@@ -128,14 +128,20 @@ test('headers of messages that never end count as messages do, and are forgotten
   await expect.poll(() => broker.memoryAlarm).toBe(false)
 })
 
-test('who does not read is not listened to, and gets all when it reads again', async () => {
-  const { broker, raw } = await started()
+/** A channel of a broker whose queue 'many' holds that many messages of a megabyte. */
+async function filled(broker: DevBroker): Promise<ConfirmChannel> {
   const connection = await amqp.connect(broker.url)
   open.push(() => connection.close())
   const channel = await connection.createConfirmChannel()
   await channel.assertQueue('many')
   for (let count = 0; count < MANY; count++) channel.sendToQueue('many', Buffer.alloc(MEGABYTE))
   await channel.waitForConfirms()
+  return channel
+}
+
+test('who does not read is not listened to, and gets all when it reads again', async () => {
+  const { broker, raw } = await started()
+  const channel = await filled(broker)
   const before = held()
   raw.deafen()
   const get = method(1, 60, 70, u16(0), short('many'), u8(1))
@@ -151,12 +157,7 @@ test('who does not read is not listened to, and gets all when it reads again', a
 
 test('who reads slowly is not taken for dead, because nobody listens to it meanwhile', async () => {
   const { broker } = await started()
-  const connection = await amqp.connect(broker.url)
-  open.push(() => connection.close())
-  const channel = await connection.createConfirmChannel()
-  await channel.assertQueue('many')
-  for (let count = 0; count < MANY; count++) channel.sendToQueue('many', Buffer.alloc(MEGABYTE))
-  await channel.waitForConfirms()
+  await filled(broker)
   const slow = new RawClient(broker)
   open.push(() => slow.close())
   await slow.open({ vhost: '/', heartbeat: 1 })
@@ -173,12 +174,7 @@ test('who reads slowly is not taken for dead, because nobody listens to it meanw
 
 test('a consumer without a limit that does not read gets no more than it can read', async () => {
   const { broker, raw } = await started()
-  const connection = await amqp.connect(broker.url)
-  open.push(() => connection.close())
-  const channel = await connection.createConfirmChannel()
-  await channel.assertQueue('many')
-  for (let count = 0; count < MANY; count++) channel.sendToQueue('many', Buffer.alloc(MEGABYTE))
-  await channel.waitForConfirms()
+  const channel = await filled(broker)
   const before = held()
   raw.deafen()
   raw.send(method(1, 60, 20, u16(0), short('many'), short('c'), u8(2), u32(0)))
