@@ -245,6 +245,8 @@ export const limiting: readonly Scenario[] = [
       for (const queue of [full, free]) await channel.do('queue.bind', { queue, exchange })
       await channel.do('basic.publish', { exchange, body: '1' })
       expect(await channel.confirmed()).toEqual([1])
+      // the refusal of one does not wait for the others
+      await channel.until(free, 1)
       expect(await channel.counts(free)).toEqual([1, 0])
     },
   },
